@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#undef err_set /* here stand the functions */
+#undef err_prefix
+
 void
 must_fail(const char *cond, const char *file, int line)
 {

@@ -73,6 +73,10 @@ struct err {
 bool err_set(struct err *err, enum err_code code, const char *fmt, ...) PRINTF_LIKE(3, 4);
 bool err_prefix(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
+/* %m, what errno says, belongs into a sentence, but is not ISO C: this keeps -Wpedantic quiet. */
+#define err_set(...)    (__extension__ err_set(__VA_ARGS__))
+#define err_prefix(...) (__extension__ err_prefix(__VA_ARGS__))
+
 /* -- heap, for the process's lifetime and for start-up ------------------- */
 
 /* Zeroed; never NULL (running out of heap is must()). Free with base_free. */

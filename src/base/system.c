@@ -9,6 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#undef diag_note /* here stand the functions */
+#undef diag_warn
+#undef diag_error
+
 static int64_t
 read_clock_us(clockid_t id)
 {

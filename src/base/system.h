@@ -26,5 +26,8 @@ struct random random_system(void);
 void diag_note(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void diag_warn(const char *fmt, ...) PRINTF_LIKE(1, 2);
 void diag_error(const char *fmt, ...) PRINTF_LIKE(1, 2);
+#define diag_note(...)  (__extension__ diag_note(__VA_ARGS__)) /* for %m, as in base.h */
+#define diag_warn(...)  (__extension__ diag_warn(__VA_ARGS__))
+#define diag_error(...) (__extension__ diag_error(__VA_ARGS__))
 
 #endif

@@ -19,6 +19,8 @@ void hmac_sha256(struct str key, struct str message, unsigned char out[static SH
 bool constant_time_equal(const void *a, const void *b, size_t len);
 
 uint32_t crc32c(uint32_t so_far, const void *bytes, size_t len); /* Castagnoli; begin with 0 */
-uint64_t hash64(uint64_t seed, const void *bytes, size_t len);   /* XXH3 */
+/* The same for any machine, slowly: what crc32c falls back on. */
+uint32_t crc32c_by_table(uint32_t so_far, const void *bytes, size_t len);
+uint64_t hash64(uint64_t seed, const void *bytes, size_t len); /* XXH3 */
 
 #endif

@@ -60,7 +60,7 @@ bool json_parse(struct json_parser *parser, struct str text, struct arena *arena
 const struct json *json_get(const struct json *object, struct str name);
 /* The first name that occurs twice in this object (not below it), or an absent str. */
 struct str json_duplicate(const struct json *object);
-/* How deep it nests: 1 for a scalar, or for an empty object. */
+/* How deep it nests: 1 for a scalar, or for an empty object; 2 for an object of scalars. */
 size_t json_depth(const struct json *json);
 struct json json_of_str(struct str text); /* JSON_ABSENT when absent */
 struct json json_of_double(double number);
@@ -72,7 +72,8 @@ struct json json_of_bool(bool truth);
 /* Numbers in the form of ECMAScript's Number::toString (RFC 8785, 3.2.2.3), the shortest that
  * reads back; strings with the escapes of RFC 8785, 3.2.2.2. */
 size_t json_format_number(double number, char out[static JSON_NUMBER_SIZE]);
-void json_write_string(struct buffer *out, struct str text);
+void json_write_string(struct buffer *out, struct str text); /* UTF-8, as it is not checked here */
+void json_write_integer(struct buffer *out, int64_t number);
 void json_write(struct buffer *out, const struct json *json); /* members as they come, compact */
 
 /* RFC 8785: names sorted by UTF-16 units. Exact integers are written as their digits. The value

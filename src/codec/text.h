@@ -16,6 +16,7 @@ void base64_encode(struct buffer *out, struct str bytes, bool url);
 bool base64_decode(struct buffer *out, struct str text, bool url) MUST_USE;
 
 bool utf8_valid(struct str text);
+size_t utf8_valid_len(struct str text); /* how far it is valid: up to the first wrong character */
 struct str utf8_cut(struct str text, size_t len_max); /* at most so many bytes, whole characters */
 /* True if `text` holds `part`, ASCII letters (and what simple folding of U+0080..U+024F, Greek and
  * Cyrillic covers) compared without case. An empty part is held by everything. */

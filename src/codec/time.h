@@ -5,12 +5,13 @@
 
 #include "base/base.h"
 
-#define TIME_TEXT_SIZE 27 /* 2026-03-27T14:32:18.291034Z */
+#define TIME_TEXT_SIZE     27 /* 2026-03-27T14:32:18.291034Z */
 #define TIME_US_PER_SECOND 1000000LL
 #define TIME_US_PER_MINUTE (60 * TIME_US_PER_SECOND)
 #define TIME_US_PER_HOUR   (60 * TIME_US_PER_MINUTE)
 #define TIME_US_PER_DAY    (24 * TIME_US_PER_HOUR)
-#define TIME_US_MAX        253402300799999999LL /* the end of the year 9999 */
+#define TIME_US_MIN        (-62167219200000000LL) /* the beginning of the year 0 */
+#define TIME_US_MAX        253402300799999999LL   /* the end of the year 9999 */
 
 /* Any offset; 1 to 9+ fraction digits (beyond six are cut off) or none; `T` and `Z` in either case;
  * a leap second (:60) is the last microsecond of its minute. Years 0000-9999. */
