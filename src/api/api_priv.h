@@ -1,0 +1,267 @@
+/* What the files of api/ share: a request taken off libh2o, and the tables it goes through. */
+#ifndef API_PRIV_H
+#define API_PRIV_H
+
+#include "api/api.h"
+
+#include <h2o.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define API_CONNECTIONS_MAX 1024                   /* of one worker */
+#define API_UNREAD_MAX      (256u * 1024u * 1024u) /* bytes of bodies not yet read whole */
+#define API_ON_WORKER_MAX   (128u * 1024u)         /* larger bodies are parsed on the pool */
+#define API_ARENA_FIRST     (16u * 1024u)
+#define API_ARENA_MAX       (128u * 1024u * 1024u) /* memory of one request */
+#define API_ANSWER_MAX      (64u * 1024u * 1024u)
+#define API_CALLS_KEPT      256 /* finished calls a worker keeps to use again */
+#define API_PARAMETERS_MAX  2   /* in a path */
+#define API_QUERY_MAX       24  /* parameters of a query */
+#define API_TOKEN_SIZE      64  /* room for the text of a key */
+
+struct call;
+
+/* -- routes (routes.c) ------------------------------------------------------- */
+
+enum route_run {
+    RUN_ON_WORKER, /* answers at once, waits for nothing */
+    RUN_INGEST,    /* on the worker; on the pool when the body is large */
+    RUN_ON_POOL,
+};
+
+enum media { MEDIA_JSON = 1, MEDIA_NDJSON = 2 }; /* bits: what a body may be */
+
+/* A row of a table of query parameters, ended by a NULL name. */
+struct parameter {
+    const char *name;
+    const char *summary;
+};
+
+struct route {
+    const char *method;
+    const char *path;     /* "/api/v1/events/{id}" */
+    unsigned roles;       /* ROLE_ bits, any of which opens it; 0: no key is asked for */
+    bool first_workspace; /* only for keys of the first workspace */
+    enum route_run run;
+    void (*handle)(struct call *call);
+    const struct parameter *query; /* NULL: none */
+    unsigned media;                /* 0: takes no body */
+    size_t body_max;
+    const char *summary;
+    const char *body_schema, *answer_schema; /* names in openapi.json; NULL: none */
+};
+extern const struct route api_routes[];
+extern const size_t api_route_count;
+
+enum route_match { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
+/* On ROUTE_FOUND, `parameters_out` holds what stood for {…}, still percent-encoded. On
+ * ROUTE_NO_METHOD, `allow_out` (at least 64 bytes) lists the methods there are. */
+enum route_match route_find(struct str method, struct str path, const struct route **route_out,
+                            struct str parameters_out[static API_PARAMETERS_MAX],
+                            char allow_out[static 64]);
+
+/* -- who calls (access.c) -------------------------------------------------------- */
+
+/* Lives as long as the api, so that a new snapshot does not forgive what was used up. */
+struct rate {
+    char key_id[ID_SIZE];
+    _Atomic int64_t next_at_us; /* theoretical arrival time of the generic cell rate algorithm */
+    struct rate *next;
+};
+struct access_key {
+    struct store_key key;
+    struct rate *rate;
+};
+struct access_workspace {
+    struct store_workspace workspace;
+    bool address_from_peer;
+};
+/* What workers read, never changed once made. */
+struct access {
+    _Atomic int references;
+    uint64_t generation;
+    struct arena arena;
+    struct access_key *keys;
+    size_t key_count;
+    uint32_t *slots; /* open addressing on the hash's first bytes; 0 empty, else index + 1 */
+    size_t slot_count;
+    struct access_workspace *workspaces; /* the first is "default" */
+    size_t workspace_count;
+};
+/* Makes a new snapshot from the store and publishes it. A thread of the pool, or start-up. */
+bool access_refresh(struct api *api, struct err *err) MUST_USE;
+struct access *access_take(struct api *api); /* the newest; give back with access_release */
+void access_release(struct access *access);
+const struct access_key *access_find(const struct access *access, struct str token);
+const struct access_workspace *access_workspace(const struct access *access, struct str id);
+/* Fills call->key and workspace, or answers 401, 403, 429. */
+bool access_check(struct call *call);
+
+/* -- a request ---------------------------------------------------------------------- */
+
+struct query_value {
+    struct str name, value; /* decoded, in the arena */
+};
+
+/* All it needs lies in its arena (submission.arena), so it can outlive its connection. It belongs to
+ * its worker, is lent to the pool or the engine, and comes back through the worker's mailbox. */
+struct call {
+    struct submission submission; /* ingestion; its arena serves every call */
+    struct api *api;
+    struct worker *worker;
+    h2o_req_t *req; /* the worker's thread only; NULL: the client has left */
+    bool lent;      /* with the pool or the engine */
+    bool on_worker; /* being read on the worker, with the worker's own tools */
+    const struct route *route;
+    struct str method, path, query_text, body, media_type;
+    struct str parameters[API_PARAMETERS_MAX];
+    struct query_value query[API_QUERY_MAX];
+    size_t query_count;
+    struct address peer;       /* the client's, after the proxy rule */
+    bool has_peer, from_proxy; /* from_proxy: told by a trusted proxy */
+    struct str peer_text;
+    int64_t taken_at_us;
+    char request_id[24];
+    struct access *access; /* counted while the call lives */
+    const struct access_key *key;
+    struct str workspace_id; /* of the key */
+    struct json json;        /* the body, once call_read_json has */
+    void *state;             /* a handler's own */
+
+    int status; /* of the answer; 0: none yet */
+    struct buffer out;
+    const char *content_type; /* NULL: JSON */
+    int retry_after_s;        /* 0: no header */
+    char allow[64];           /* "": no header */
+    bool close;               /* the connection, after this answer */
+
+    struct call *next; /* in a mailbox or the free list */
+};
+
+/* Answers. Each may be called once, anywhere the call is held; it is sent when the call is back on
+ * its worker. */
+void call_fail(struct call *call, int status, const char *code, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+void call_fail_err(struct call *call, const struct err *err); /* the status that fits the code */
+void call_fail_fields(struct call *call, const struct violations *violations); /* 422 */
+/* Begins a JSON answer: returns the buffer to write to. */
+struct buffer *call_answer(struct call *call, int status);
+
+/* Reads the body as one JSON value (`[]` and no body count as {}), which must be an object; else
+ * answers 400 or 422. On any thread. */
+bool call_read_json(struct call *call) MUST_USE;
+/* Splits and decodes the query, refusing parameters that the route does not list and repeated ones. */
+bool call_read_query(struct call *call) MUST_USE;
+/* The decoded value; absent when not sent or empty. */
+struct str call_query(const struct call *call, const char *name);
+struct arena *call_arena(struct call *call);
+/* Tenants that the key is bound to; count 0: all. */
+bool call_may_see_tenant(const struct call *call, struct str tenant_id);
+struct str percent_decode(struct arena *arena, struct str text,
+                          bool plus_is_space); /* absent: bad */
+
+/* What reading needs is lent to threads. */
+struct tools {
+    struct json_parser *parser;
+    struct enrich_reader *enrich;
+};
+struct tools tools_take(struct api *api);
+void tools_give(struct api *api, struct tools tools);
+
+/* -- ingestion (ingest.c, ingest_answer.c) -------------------------------------------- */
+/* Handlers: read what was sent into the submission. They either answer (bad input), or leave the call
+ * without an answer, ready for ingest_submit. */
+void ingest_one(struct call *call);
+void ingest_batch(struct call *call);
+/* Hands the call, which is lent already, to the engine; it is not to be touched after true. False:
+ * the queue is full, and that is the answer. */
+bool ingest_submit(struct call *call) MUST_USE;
+/* What is wrong with one item of a batch; call->state points to an array of them, one per item. */
+struct refusal {
+    const char *code;
+    struct violations violations;
+};
+/* On the worker, when the engine is through with the call's submission. */
+void ingest_finished(struct call *call);
+/* Appends one stored event as answered, without braces; `row` as the journal shows it. */
+bool answer_event_row(struct buffer *out, struct arena *arena, struct json_parser *parser,
+                      const struct journal_row *row, struct err *err) MUST_USE;
+
+/* -- workers (worker.c, server.c) --------------------------------------------------------- */
+
+struct connection; /* a socket we follow (server.c) */
+
+struct worker {
+    struct api *api;
+    size_t number;
+    pthread_t thread;
+    h2o_context_t ctx;
+    h2o_accept_ctx_t accept;
+    h2o_socket_t *listener;
+    h2o_multithread_receiver_t mailbox;
+    struct json_parser *parser;
+    struct enrich_reader *enrich;
+    struct engine_sink sink;
+    struct access *access;
+    struct call *free_calls;
+    size_t free_count;
+    size_t calls_lent; /* with the pool or the engine */
+    struct connection *connections;
+    size_t connection_count;
+    uint32_t request_number;
+    uint32_t request_seed;
+    bool accepting, stopping;
+    pthread_mutex_t inbox_lock; /* guards the inbox: calls that other threads have finished with */
+    struct call *inbox, **inbox_end;
+    _Atomic uint64_t answers[6];       /* by hundreds of the status */
+    _Atomic uint64_t open_connections; /* for metrics */
+    _Atomic uint64_t refused;          /* overloaded */
+};
+
+struct api {
+    struct api_options options;
+    struct pool *pool;
+    struct worker *workers;
+    size_t worker_count;
+    int listen_fd;
+    char url[96];
+    h2o_globalconf_t config;
+    h2o_hostconf_t *host;
+    pthread_mutex_t tls_lock; /* guards tls */
+    SSL_CTX *tls;
+    _Atomic uint64_t tls_generation;
+    pthread_mutex_t access_lock; /* guards access and rates */
+    struct access *access;
+    _Atomic uint64_t access_generation;
+    struct rate *rates;
+    pthread_mutex_t tools_lock; /* guards tools */
+    struct tools tools[16];
+    size_t tools_count;
+    _Atomic bool stopping;
+    int64_t started_at_us;
+};
+
+void worker_start(struct api *api, struct worker *worker, size_t number);
+void worker_wake(struct worker *worker); /* any thread */
+void worker_join(struct worker *worker);
+void worker_fini(struct worker *worker);
+int worker_on_request(h2o_handler_t *handler, h2o_req_t *req);
+
+/* The worker's thread: a call for a request, and one whose request and reply are done. */
+struct call *call_new(struct worker *worker, h2o_req_t *req);
+void call_recycle(struct call *call);
+void call_free(struct call *call);
+
+/* The worker's thread. Gives an answered call to libh2o, or recycles it if the client has left. */
+void call_send(struct call *call);
+/* Any thread: puts a call that was lent into its worker's inbox and wakes the worker. */
+void worker_return(struct call *first, struct call *last);
+/* Lends the call to the pool, where its route's handler runs; answers 503 if the pool is full. */
+void worker_lend_to_pool(struct call *call, void (*run)(struct call *call));
+
+bool tls_load(const char *cert, const char *key, bool http2, SSL_CTX **tls_out,
+              struct err *err) MUST_USE;
+/* Puts JSON bodies on the answers that the library makes by itself (400, 413). */
+void fallback_register(h2o_hostconf_t *host);
+
+#endif

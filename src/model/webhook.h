@@ -1,0 +1,66 @@
+/* webhook - who is called when something is found, and how. */
+#ifndef MODEL_WEBHOOK_H
+#define MODEL_WEBHOOK_H
+
+#include "model/alert.h"
+#include "model/violation.h"
+
+enum webhook_format {
+    WEBHOOK_IMMUTABLE,
+    WEBHOOK_FUSIONAUTH,
+    WEBHOOK_SLACK,
+    WEBHOOK_PAGERDUTY,
+};
+
+struct str webhook_format_name(enum webhook_format format);
+bool webhook_format_parse(struct str text, enum webhook_format *format_out) MUST_USE;
+/* Whether its payloads can be written; the others are refused when a webhook is made. */
+bool webhook_format_is_deliverable(enum webhook_format format);
+
+#define WEBHOOK_URL_MAX     2048
+#define WEBHOOK_SECRET_MIN  16
+#define WEBHOOK_SECRET_MAX  256
+#define WEBHOOK_HEADERS_MAX 20
+
+struct webhook {
+    struct str workspace_id;
+    struct str id; /* whk_<uuid> */
+    struct str url, description;
+    enum webhook_format format;
+    struct json events;     /* array of event types, e.g. ["alert.triggered"] */
+    struct json rule_types; /* JSON_ABSENT or array: only these */
+    bool has_min_severity;
+    enum severity min_severity;
+    struct json tenant_ids; /* array; empty: all */
+    bool enabled;
+    struct str disabled_reason; /* why the server switched it off; absent otherwise */
+    struct str secret;          /* whsec_… or as given */
+    struct str old_secret;      /* still signs until old_secret_until; absent otherwise */
+    int64_t old_secret_until;
+    struct json headers; /* JSON_ABSENT or object of strings */
+    int64_t connect_timeout_ms, timeout_ms;
+    int64_t since, until; /* log positions; until 0: in force */
+    int64_t created_at, updated_at;
+};
+
+/* Whether it takes this alert: channel, events, rule_types, min_severity, tenants, since <= at <
+ * until; never a silent one. `enabled` is not asked: switching off sets `until`, and what came before is
+ * still owed. */
+bool webhook_takes(const struct webhook *webhook, const struct alert *alert);
+
+/* The answered form, an object; the secret only when `with_secret`. */
+void webhook_write(struct buffer *out, const struct webhook *webhook, bool with_secret);
+
+/* The configuration as kept in the store: an object with every member, secrets too. */
+void webhook_write_stored(struct buffer *out, const struct webhook *webhook);
+bool webhook_read_stored(const struct json *stored, struct webhook *webhook_out,
+                         struct err *err) MUST_USE;
+
+/* What was sent to POST or PATCH /webhooks, laid over `*webhook`: url http or https with a host and no
+ * user part, known formats and events, ranges. Complaints name the field. A zeroed one (timeouts of 0) is
+ * new: it gets the defaults and may be given a secret; when it came without one, the caller makes it
+ * ("whsec_" and base64 of 24 to 64 random bytes). On false `*webhook` is as it was. */
+bool webhook_read(const struct json *sent, struct arena *arena, struct webhook *webhook,
+                  struct violations *violations) MUST_USE;
+
+#endif

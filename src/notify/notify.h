@@ -1,0 +1,91 @@
+/* notify - who wants to hear of an alert gets it: schedule, payloads, signatures, transport.
+ *
+ * A thread of its own follows the log from a stored cursor, makes a delivery for every alert and every
+ * webhook in force that takes it, and sends what is due. N1: for every alert, and every webhook with
+ * since <= its position < until that takes it, there is exactly one delivery; it ends delivered or
+ * dead. What a crash forgets goes out again under the same webhook-id. */
+#ifndef NOTIFY_H
+#define NOTIFY_H
+
+#include "base/system.h"
+#include "codec/address.h"
+#include "journal/journal.h"
+#include "store/store.h"
+
+#define NOTIFY_SCHEDULE_STEPS 9 /* retries after the first attempt */
+
+/* How requests are made; the real one is libcurl's (notify_transport_curl), tests hand in theirs. All
+ * calls on the notify thread. */
+struct notify_request {
+    uint64_t token; /* given back with the result */
+    const char *url;
+    const char *const *headers; /* "Name: value", NULL at the end */
+    struct str body;
+    int64_t connect_timeout_ms, timeout_ms;
+};
+struct notify_result {
+    uint64_t token;
+    int64_t status;         /* HTTP; 0: none, see error */
+    int64_t retry_after_us; /* from Retry-After, -1: none */
+    int64_t duration_us;
+    char error[160];
+    char answer[1024];
+    size_t answer_len;
+};
+struct notify_transport {
+    void *self;
+    bool (*start)(void *self, const struct notify_request *request, struct err *err);
+    /* Works for at most wait_us, or until woken; hands each finished request to `done`. */
+    void (*run)(void *self, int64_t wait_us,
+                void (*done)(void *each, const struct notify_result *result), void *each);
+    void (*wake)(void *self); /* from any thread: `run` returns soon */
+    void (*close)(void *self);
+};
+/* `allow`: networks that may be called although not public. */
+bool notify_transport_curl(const struct network *allow, size_t allow_count,
+                           struct notify_transport *transport_out, struct err *err) MUST_USE;
+
+struct notify_options {
+    struct journal *journal;
+    struct store *store;
+    struct clock clock;
+    struct random random; /* for the ±10 % of the schedule */
+    struct notify_transport transport; /* taken over: closed by notify_free */
+};
+
+struct notify;
+bool notify_new(const struct notify_options *options, struct notify **notify_out,
+                struct err *err) MUST_USE;
+/* One round: reads the log from the cursor, makes rows, sends what is due, waits at most wait_us for
+ * something to happen. notify_start runs rounds on a thread; tests call it themselves. */
+void notify_round(struct notify *notify, int64_t wait_us);
+void notify_start(struct notify *notify);
+void notify_stop(struct notify *notify); /* requests in flight get two seconds */
+void notify_free(struct notify *notify);
+
+/* There is something new in the log, or a webhook has changed. Any thread; never waits. */
+void notify_wake(struct notify *notify);
+/* Makes a delivery due now, whatever its status (POST /deliveries/{id}/replay). */
+bool notify_replay(struct notify *notify, struct str workspace_id, struct str delivery_id,
+                   struct err *err) MUST_USE;
+/* Sends one test event ("webhook.test") to this webhook and waits for the answer (at most its
+ * timeouts). Any thread but the notify thread. */
+bool notify_test(struct notify *notify, const struct webhook *webhook,
+                 struct notify_result *result_out, struct err *err) MUST_USE;
+
+/* The signature headers of a body, as sent: X-Immutable-Signature and the three of Standard
+ * Webhooks, each "Name: value\n" appended. */
+void notify_sign(struct buffer *out, const struct webhook *webhook, struct str message_id,
+                 int64_t now_us, struct str body);
+
+#define NOTIFY_BUCKETS 12 /* of the latency histogram, upper bounds in notify_bucket_us */
+extern const int64_t notify_bucket_us[NOTIFY_BUCKETS];
+struct notify_stats {
+    uint64_t attempts_delivered, attempts_failed, deliveries_dead, in_flight, waiting;
+    int64_t oldest_waiting_at; /* 0: none */
+    uint64_t latency_bucket[NOTIFY_BUCKETS], latency_count;
+    int64_t latency_sum_us;
+};
+void notify_stats(struct notify *notify, struct notify_stats *stats_out);
+
+#endif
