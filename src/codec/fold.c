@@ -56,7 +56,7 @@ fold(uint32_t letter)
             high = middle;
         else if (letter > run->last)
             low = middle + 1;
-        else if ((letter - run->first) % (uint32_t)run->step != 0)
+        else if (((int32_t)letter - run->first) % run->step != 0)
             return letter;
         else
             return (uint32_t)((int32_t)letter + run->delta);
