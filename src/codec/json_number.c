@@ -25,7 +25,7 @@ decimal_of(double magnitude)
     for (; text[at] != 'e'; at++)
         if (text[at] != '.')
             decimal.digits[decimal.k++] = text[at];
-    decimal.n = atoi(text + at + 1) + 1;
+    decimal.n = (int)strtol(text + at + 1, NULL, 10) + 1;
     return decimal;
 }
 

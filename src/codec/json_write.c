@@ -179,7 +179,7 @@ write_sorted(struct buffer *out, const struct json *object, struct arena *arena)
     for (size_t i = 0; i < count; i++)
         sorted[i] = &object->members[i];
     if (count > FEW)
-        qsort(sorted, count, sizeof *sorted, compare_members);
+        qsort(sorted, count, sizeof(void *), compare_members);
     else
         insertion_sort(sorted, count);
     for (size_t i = 0; i < count; i++) {
