@@ -1,0 +1,321 @@
+// The nouns of the HTTP contract, named as they are on the wire.
+
+export type Json = string | number | boolean | null | Json[] | { [name: string]: Json | undefined };
+export type Metadata = Record<string, unknown>;
+export type Time = string | Date;
+
+export interface Target {
+  type: string;
+  id?: string;
+  name?: string;
+  metadata?: Metadata;
+}
+
+export interface ResourceRef {
+  type?: string;
+  id?: string;
+  name?: string;
+}
+
+/** An event, as sent. Only `actor_id` and `action` are required. */
+export interface EventInput {
+  actor_id: string | number;
+  action: string;
+  actor_name?: string | null;
+  actor_type?: string | null;
+  action_category?: string | null;
+  resource?: string | ResourceRef | null;
+  resource_id?: string | null;
+  resource_name?: string | null;
+  targets?: Target[] | null;
+  metadata?: Metadata | null;
+  session_id?: string | null;
+  tenant_id?: string | null;
+  idempotency_key?: string | null;
+  version?: number | null;
+  /** When it happened; default: when the server took it. */
+  occurred_at?: Time | null;
+  /** Default: the address of the request being handled (see `middleware`). `null`: none at all. */
+  ip_address?: string | null;
+  /** Default: the user agent of the request being handled. `null`: none at all. */
+  user_agent?: string | null;
+}
+
+export interface Place {
+  country: string | null;
+  region: string | null;
+  city: string | null;
+  postal_code: string | null;
+  latitude: number | null;
+  longitude: number | null;
+  time_zone: string | null;
+}
+
+export interface Network {
+  asn: number | null;
+  org: string | null;
+  name: string | null;
+  lists: string[];
+}
+
+export interface Device {
+  browser: string | null;
+  os: string | null;
+  type: string | null;
+}
+
+/** An event, as read: flat, and the actor and resource once more as objects. */
+export interface Event {
+  id: string;
+  actor_id: string;
+  actor_name: string | null;
+  actor_type: string | null;
+  actor: { id: string; name: string | null; type: string | null };
+  action: string;
+  action_category: string | null;
+  resource: { type: string | null; id: string | null; name: string | null };
+  resource_id: string | null;
+  resource_name: string | null;
+  targets: Target[];
+  metadata: Metadata | null;
+  tenant_id: string | null;
+  session_id: string | null;
+  idempotency_key: string | null;
+  version: number | null;
+  ip_address: string | null;
+  ip_country: string | null;
+  ip_city: string | null;
+  user_agent: string | null;
+  location: Place | null;
+  network: Network | null;
+  device: Device | null;
+  source: { kind: string; sha256: string } | null;
+  integrity: { event_hash: string | null; previous_event_hash: string | null };
+  occurred_at: string;
+  created_at: string;
+}
+
+export type Severity = "low" | "medium" | "high" | "critical";
+export type AlertStatus = "open" | "acknowledged" | "resolved" | "false_positive";
+
+/** One of the server's rule types; a newer server may know more than this list. */
+export type RuleType =
+  | "new_country"
+  | "new_device"
+  | "new_network"
+  | "off_hours"
+  | "repeated_action"
+  | "high_volume_destructive"
+  | "ingestion_spike"
+  | "impossible_travel"
+  | "dormant_account"
+  | "blocklisted_ip"
+  | "suspicious_user_agent"
+  | "watched_action"
+  | "session_anomaly"
+  | "sequence"
+  | "combination"
+  | (string & {});
+
+/** An alert as the answer to an event holds it: the event itself stands beside it. */
+export interface RaisedAlert {
+  id: string;
+  rule_id: string;
+  rule_name: string;
+  rule_type: RuleType;
+  severity: Severity;
+  reason: string;
+  triggered_at: string;
+  notified_at: string | null;
+  status: AlertStatus;
+  note?: string | null;
+  event_id: string;
+  context: Metadata;
+}
+
+export interface Alert extends RaisedAlert {
+  event: Event;
+}
+
+/** The answer to `track`: the stored event, and what is suspicious about it. */
+export interface TrackedEvent extends Event {
+  status: "stored" | "duplicate";
+  alerts: RaisedAlert[];
+  warnings?: string[];
+}
+
+export interface Violation {
+  field: string;
+  message: string;
+}
+
+export type BatchItem =
+  | { id: string; status: "stored" | "duplicate"; alerts: RaisedAlert[] }
+  | { status: "invalid"; error: string; message: string; violations?: Violation[] };
+
+export interface BatchResult {
+  events: BatchItem[];
+}
+
+export interface Pagination {
+  has_more: boolean;
+  next_cursor: string | null;
+  total: number;
+  total_is_exact?: boolean;
+}
+
+export interface Page<T> {
+  data: T[];
+  pagination: Pagination;
+}
+
+interface ListFilters {
+  from?: Time;
+  to?: Time;
+  order?: "asc" | "desc";
+  limit?: number;
+  cursor?: string;
+}
+
+export interface EventFilters extends ListFilters {
+  actor_id?: string | number;
+  /** May hold `*`. */
+  action?: string;
+  resource?: string;
+  resource_id?: string;
+  tenant_id?: string;
+  session_id?: string;
+  target_type?: string;
+  target_id?: string;
+  ip_address?: string;
+  ip_country?: string;
+  search?: string;
+}
+
+export interface AlertFilters extends ListFilters {
+  rule_type?: RuleType;
+  rule_id?: string;
+  severity?: Severity;
+  status?: AlertStatus;
+  actor_id?: string | number;
+}
+
+export interface AlertUpdate {
+  status?: AlertStatus;
+  note?: string | null;
+}
+
+export interface VerifyRange {
+  from?: Time;
+  to?: Time;
+  limit?: number;
+}
+
+export interface ChainBreak {
+  event_id: string;
+  type: "hash_mismatch" | "chain_break" | (string & {});
+  expected_hash?: string;
+  actual_hash?: string;
+}
+
+export interface Verification {
+  valid: boolean;
+  events_checked: number;
+  breaks: ChainBreak[];
+  /** The newest event's hash: keep it elsewhere, and a cut-off end will show. */
+  head?: { event_id: string | null; event_hash: string | null; created_at: string | null };
+}
+
+export interface RuleInput {
+  name: string;
+  rule_type: RuleType;
+  conditions: Metadata;
+  channels: ("email" | "webhook" | (string & {}))[];
+  severity?: Severity;
+  enabled?: boolean;
+  cooldown_minutes?: number;
+}
+
+export interface Rule extends Required<RuleInput> {
+  id: string;
+  status: "learning" | "active" | (string & {});
+  created_at: string;
+  updated_at: string;
+}
+
+export interface BacktestInput {
+  rule?: RuleInput;
+  rule_id?: string;
+  from?: Time;
+  to?: Time;
+}
+
+export interface Backtest {
+  events_scanned: number;
+  events_matched: number;
+  alerts_total: number;
+  alerts: Alert[];
+  by_day: Metadata | unknown[];
+  by_actor: Metadata | unknown[];
+}
+
+export interface WebhookInput {
+  url: string;
+  description?: string;
+  format?: "immutable" | "fusionauth" | "slack" | "pagerduty";
+  events?: string[];
+  rule_types?: RuleType[];
+  min_severity?: Severity;
+  tenant_ids?: string[];
+  enabled?: boolean;
+  /** Default: a new one, `whsec_…`. */
+  secret?: string;
+  headers?: Record<string, string>;
+  connect_timeout_ms?: number;
+  timeout_ms?: number;
+}
+
+/** `secret` only in the answer that made it. */
+export interface Webhook extends WebhookInput {
+  id: string;
+  enabled: boolean;
+}
+
+export interface DeliveryFilters extends ListFilters {
+  webhook_id?: string;
+  status?: string;
+}
+
+export interface Delivery {
+  id: string;
+  webhook_id: string;
+  status: string;
+  [name: string]: unknown;
+}
+
+export interface KeyInput {
+  name?: string;
+  roles: ("ingest" | "read" | "triage" | "admin")[];
+  [name: string]: unknown;
+}
+
+export interface Key extends KeyInput {
+  id: string;
+  /** Only in the answer that made it. */
+  key?: string;
+}
+
+/** What an alert webhook's body holds. */
+export interface AlertWebhook {
+  event_type: "alert.triggered";
+  alert_id: string;
+  rule_id: string;
+  rule_name: string;
+  rule_type: RuleType;
+  severity: Severity;
+  reason: string;
+  triggered_at: string;
+  workspace_id: string;
+  event: Partial<Event> & Pick<Event, "id" | "actor_id" | "action">;
+  context: Metadata;
+}
