@@ -67,13 +67,15 @@ struct event_integrity {
     unsigned char hash[SHA256_SIZE];
 };
 
-/* Appends the stored form. `resource` and `targets` always stand in it. `*created_at_offset_out` is where, counted from the first byte
- * appended, the TIME_TEXT_SIZE characters of created_at stand, so that a later hand can fill them. */
+/* Appends the stored form. `resource` and `targets` always stand in it. `*created_at_offset_out`
+ * is where, counted from the first byte appended, the TIME_TEXT_SIZE characters of created_at
+ * stand, so that a later hand can fill them. */
 void event_write_stored(struct buffer *out, const struct event *event, struct arena *arena,
                         size_t *created_at_offset_out);
 
-/* Reads a stored form back (parsed already), or the answered form of an export: nulls and the members
- * that reads add are passed over. ERR_CORRUPT when it is neither, or has a member not known here. */
+/* Reads a stored form back (parsed already), or the answered form of an export: nulls and the
+ * members that reads add are passed over. ERR_CORRUPT when it is neither, or has a member that is
+ * not known here. */
 bool event_read_stored(const struct json *stored, struct arena *arena, struct event *event_out,
                        struct err *err) MUST_USE;
 

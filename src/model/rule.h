@@ -30,8 +30,9 @@ struct rule {
     int64_t learnt_from; /* position where learning began; 0 until in force */
 };
 
-/* Appends the whole rule as an object, as in detection.md section 1. `status` names its status. With
- * `internal`, also workspace_id, version, fold_version, learnt_from: the form of rule records. */
+/* Appends the whole rule as an object, as in detection.md section 1. `status` names its status.
+ * With `internal`, also workspace_id, version, fold_version, learnt_from: the form of rule
+ * records. */
 void rule_write(struct buffer *out, const struct rule *rule, enum rule_status status,
                 bool internal);
 /* Reads the internal form back. Strings borrow from the arena of `json`. ERR_CORRUPT. */

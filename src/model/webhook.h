@@ -44,8 +44,8 @@ struct webhook {
 };
 
 /* Whether it takes this alert: channel, events, rule_types, min_severity, tenants, since <= at <
- * until; never a silent one. `enabled` is not asked: switching off sets `until`, and what came before is
- * still owed. */
+ * until; never a silent one. `enabled` is not asked: switching off sets `until`, and what came
+ * before is still owed. */
 bool webhook_takes(const struct webhook *webhook, const struct alert *alert);
 
 /* The answered form, an object; the secret only when `with_secret`. */
@@ -56,10 +56,11 @@ void webhook_write_stored(struct buffer *out, const struct webhook *webhook);
 bool webhook_read_stored(const struct json *stored, struct webhook *webhook_out,
                          struct err *err) MUST_USE;
 
-/* What was sent to POST or PATCH /webhooks, laid over `*webhook`: url http or https with a host and no
- * user part, known formats and events, ranges. Complaints name the field. A zeroed one (timeouts of 0) is
- * new: it gets the defaults and may be given a secret; when it came without one, the caller makes it
- * ("whsec_" and base64 of 24 to 64 random bytes). On false `*webhook` is as it was. */
+/* What was sent to POST or PATCH /webhooks, laid over `*webhook`: url http or https with a host
+ * and no user part, known formats and events, ranges. Complaints name the field. A zeroed one
+ * (timeouts of 0) is new: it gets the defaults and may be given a secret; when it came without
+ * one, the caller makes it ("whsec_" and base64 of 24 to 64 random bytes). On false `*webhook` is
+ * as it was. */
 bool webhook_read(const struct json *sent, struct arena *arena, struct webhook *webhook,
                   struct violations *violations) MUST_USE;
 

@@ -201,7 +201,8 @@ read_enabled(const struct reading *reading, const struct json *value)
     return true;
 }
 
-/* One of Standard Webhooks is base64 behind its prefix, 24 to 64 bytes; any other is taken as it is. */
+/* One of Standard Webhooks is base64 behind its prefix, 24 to 64 bytes; any other is taken as it
+ * is. */
 static bool
 is_good_secret(struct str secret)
 {
