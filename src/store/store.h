@@ -1,10 +1,13 @@
-/* store - what is configured and what is pending, in SQLite: workspaces, keys, rules as asked for,
- * webhooks, settings, triage, deliveries (tocsin.db); and the checkpoints of rule states (state.db), which
- * are derived and can be deleted.
+/* store - what is configured and what is pending, in SQLite: workspaces, keys, rules as asked
+ * for, webhooks, settings, triage, deliveries (tocsin.db); and the checkpoints of rule states
+ * (state.db), which are derived and can be deleted.
  *
- * Calls may take milliseconds (a sync): only threads of the pool, the notify thread and the engine's
- * helpers call here, never an http worker or the engine's own thread. Every call is thread-safe and one
- * transaction. Structures that come out live in the arena given. */
+ * ERR_IO: the disk is full or says no, nothing was changed. ERR_CORRUPT: the file is damaged, or
+ * none of ours; the sentence names it.
+ *
+ * Calls may take milliseconds (a sync): only threads of the pool, the notify thread and the
+ * engine's helpers call here, never an http worker or the engine's own thread. Every call is
+ * thread-safe and one transaction. Structures that come out live in the arena given. */
 #ifndef STORE_H
 #define STORE_H
 
@@ -17,12 +20,12 @@
 #define STORE_SCHEMA_VERSION 1
 
 struct store;
-/* Opens or makes `folder`/tocsin.db (0600), checks it (quick_check), migrates an older schema. A newer
- * schema, or a file that cannot be read, is ERR_CORRUPT naming the file. */
+/* Opens or makes `folder`/tocsin.db (0600), checks it (quick_check), migrates an older schema. A
+ * newer schema, or a file that cannot be read, is ERR_CORRUPT naming the file. */
 bool store_open(const char *folder, struct store **store_out, struct err *err) MUST_USE;
 void store_close(struct store *store);
-/* Counts every change of workspaces, keys, webhooks and settings: who keeps a snapshot of them looks
- * whether it is still the newest. Cheap; any thread. */
+/* Counts every change of workspaces, keys, webhooks and settings: who keeps a snapshot of them
+ * looks whether it is still the newest. Cheap; any thread. */
 uint64_t store_generation(const struct store *store);
 
 /* -- workspaces ------------------------------------------------------------- */
@@ -32,18 +35,17 @@ struct store_workspace {
 };
 bool store_workspace_add(struct store *store, const struct store_workspace *workspace,
                          struct err *err) MUST_USE; /* ERR_CONFLICT: the name is taken */
-bool store_workspaces(struct store *store, struct arena *arena,
-                      struct store_workspace **list_out, size_t *count_out,
-                      struct err *err) MUST_USE;
+bool store_workspaces(struct store *store, struct arena *arena, struct store_workspace **list_out,
+                      size_t *count_out, struct err *err) MUST_USE;
 
 /* -- keys ----------------------------------------------------------------------- */
 enum { ROLE_INGEST = 1, ROLE_READ = 2, ROLE_TRIAGE = 4, ROLE_ADMIN = 8 };
 struct store_key {
     struct str workspace_id, id, label;
-    struct str prefix;              /* the first characters, to tell keys apart in a list */
+    struct str prefix;               /* the first characters, to tell keys apart in a list */
     unsigned char hash[SHA256_SIZE]; /* of the whole key */
     unsigned roles;
-    int64_t rate_per_minute;  /* 0: no limit */
+    int64_t rate_per_minute;        /* 0: no limit */
     const struct network *networks; /* empty: from anywhere */
     size_t network_count;
     const struct str *tenants; /* empty: all */
@@ -75,10 +77,12 @@ bool store_webhook_put(struct store *store, const struct webhook *webhook,
 /* Kept, with `until`, as long as deliveries of it may be wanted; not listed any more. */
 bool store_webhook_delete(struct store *store, struct str workspace_id, struct str id,
                           int64_t until, struct err *err) MUST_USE;
+/* Switches it off with a reason that is shown; `until` as above. ERR_NOT_FOUND. */
+bool store_webhook_disable(struct store *store, const struct webhook *webhook, struct str reason,
+                           int64_t until, int64_t now_us, struct err *err) MUST_USE;
 /* workspace_id absent: all; `ended` also those deleted. */
-bool store_webhooks(struct store *store, struct str workspace_id, bool ended,
-                    struct arena *arena, struct webhook **list_out, size_t *count_out,
-                    struct err *err) MUST_USE;
+bool store_webhooks(struct store *store, struct str workspace_id, bool ended, struct arena *arena,
+                    struct webhook **list_out, size_t *count_out, struct err *err) MUST_USE;
 
 /* -- settings: small texts by name, per workspace ------------------------------------------ */
 bool store_setting_put(struct store *store, struct str workspace_id, struct str name,
@@ -106,31 +110,39 @@ struct store_delivery {
     int64_t record_at;
     enum delivery_status status;
     int64_t attempts;
+    int64_t attempts_before; /* the newest replay: from there its schedule counts */
     int64_t next_attempt_at; /* wall clock, when pending */
     int64_t created_at, updated_at;
 };
 struct store_attempt {
     int64_t number, at, duration_us;
-    int64_t status;     /* HTTP; 0: no answer */
-    struct str error;   /* absent: none */
-    struct str answer;  /* its first 1 KiB */
+    int64_t status;    /* HTTP; 0: no answer */
+    struct str error;  /* absent: none */
+    struct str answer; /* its first 1 KiB */
 };
 /* Makes rows (those that are there already stay as they are) and moves the cursor, in one
- * transaction. */
+ * transaction. A row's created_at is moved on until it is greater than all others', so that a
+ * list has a cursor. */
 bool store_deliveries_make(struct store *store, const struct store_delivery *rows, size_t count,
                            int64_t cursor, struct err *err) MUST_USE;
 bool store_delivery_cursor(struct store *store, int64_t *cursor_out, struct err *err) MUST_USE;
-/* What an attempt came to: the new status and time of the next, and the attempt itself. */
+/* What an attempt came to: the new status and time of the next, and the attempt itself. A delivered
+ * one marks its alert as notified. Of each delivery the newest STORE_ATTEMPTS_MAX are kept. */
+#define STORE_ATTEMPTS_MAX 100
 struct store_outcome {
-    struct store_delivery delivery; /* id, webhook_id, record_at, status, attempts, next_attempt_at */
+    struct store_delivery delivery; /* webhook_id, record_at, status, attempts, next_attempt_at */
     struct store_attempt attempt;
 };
 bool store_deliveries_update(struct store *store, const struct store_outcome *outcomes,
                              size_t count, struct err *err) MUST_USE;
-/* Pending ones due at or before `until`, soonest first, at most `most`. */
-bool store_deliveries_due(struct store *store, int64_t until, size_t most, struct arena *arena,
-                          struct store_delivery **list_out, size_t *count_out,
-                          struct err *err) MUST_USE;
+/* Every pending one, oldest record first; texts are borrowed for the call. */
+bool store_deliveries_pending(struct store *store,
+                              void (*fn)(void *self, const struct store_delivery *delivery),
+                              void *self, struct err *err) MUST_USE;
+/* Makes it pending and due now, whatever it was, with a schedule of its own. ERR_NOT_FOUND. */
+bool store_delivery_replay(struct store *store, struct str workspace_id, struct str id,
+                           int64_t now_us, struct arena *arena, struct store_delivery *delivery_out,
+                           struct err *err) MUST_USE;
 struct store_delivery_filter {
     struct str webhook_id, alert_id;
     bool has_status;
@@ -155,9 +167,11 @@ bool store_delivery_counts(struct store *store, struct store_delivery_counts *co
 /* Removes delivered and dead ones older than that (retention). */
 bool store_deliveries_prune(struct store *store, int64_t before, struct err *err) MUST_USE;
 
-/* -- checkpoints of rule states (state.db, its own connection) --------------------------------------
- * One thread at a time writes. A file that is missing or unreadable is made anew and said: it is
- * derived. */
+/* -- checkpoints of rule states (state.db, its own connection) -----------------------------
+ * One thread at a time writes. A file that is missing or unreadable is made anew and said (the old
+ * one is kept beside it as state.db.bad): it is derived. When damage shows only while reading, that
+ * call says ERR_CORRUPT, and the file is then a new and empty one: go on as if there had been
+ * none. */
 struct store_states;
 bool store_states_open(const char *folder, struct store_states **states_out,
                        struct err *err) MUST_USE;
@@ -176,8 +190,7 @@ struct store_state {
  * all in one transaction. */
 bool store_states_write(struct store_states *states, int64_t position, uint64_t log_seed,
                         bool (*next)(void *self, struct store_state *row_out), void *self,
-                        const struct str *dropped, size_t dropped_count,
-                        struct err *err) MUST_USE;
+                        const struct str *dropped, size_t dropped_count, struct err *err) MUST_USE;
 bool store_states_read(struct store_states *states,
                        void (*fn)(void *self, const struct store_state *row), void *self,
                        struct err *err) MUST_USE;

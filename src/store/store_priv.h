@@ -1,7 +1,7 @@
 /* store_priv - one SQLite file: a connection, the lock around it, the statements it keeps.
  *
- * A call takes the lock, and within it everything is one transaction. Statements are prepared once and
- * found again by the address of their text, so a text is always a static constant. */
+ * A call takes the lock, and within it everything is one transaction. Statements are prepared
+ * once and found again by the address of their text, so a text is always a static constant. */
 #ifndef STORE_PRIV_H
 #define STORE_PRIV_H
 
@@ -38,8 +38,7 @@ void sql_close(struct sql *sql);
 
 /* The schema as steps: step i takes a file of version i to version i + 1, each in a transaction of
  * its own. ERR_CORRUPT: a newer version, another program's file, or none of SQLite's. */
-bool sql_migrate(struct sql *sql, const char *const *steps, size_t count,
-                 struct err *err) MUST_USE;
+bool sql_migrate(struct sql *sql, const char *const *steps, size_t count, struct err *err) MUST_USE;
 bool sql_quick_check(struct sql *sql, struct err *err) MUST_USE;
 
 /* Says why the last call failed: ERR_CORRUPT when the file is damaged, ERR_CONFLICT when a unique
@@ -50,7 +49,8 @@ void sql_lock(struct sql *sql);
 void sql_unlock(struct sql *sql);
 bool sql_run(struct sql *sql, const char *text, struct err *err) MUST_USE;
 bool sql_begin(struct sql *sql, struct err *err) MUST_USE;
-/* Commits when `ok`, else rolls back; so does a commit that fails. Returns whether it is committed. */
+/* Commits when `ok`, else rolls back; so does a commit that fails. Returns whether it is
+ * committed. */
 bool sql_end(struct sql *sql, bool ok, struct err *err) MUST_USE;
 
 /* A kept statement, ready to be bound; NULL: err is set. */
@@ -77,7 +77,8 @@ bool sql_number(struct sql *sql, sqlite3_stmt *statement, int64_t *number_out,
 bool sql_json(struct sql *sql, sqlite3_stmt *statement, int column, struct arena *arena,
               struct json *json_out, struct err *err) MUST_USE;
 
-/* A list that grows in an arena. Returns the place of the next item, NULL when the arena is full. */
+/* A list that grows in an arena. Returns the place of the next item, NULL when the arena is
+ * full. */
 struct sql_list {
     struct arena *arena;
     char *items;
@@ -85,6 +86,9 @@ struct sql_list {
 };
 void *sql_list_add(struct sql_list *list) MUST_USE;
 bool sql_full(const struct arena *arena, struct err *err); /* ERR_LIMIT if it ran out; then false */
+
+/* How a delivery's status is written; indexed by enum delivery_status. */
+extern const struct str store_delivery_status[DELIVERY_DEAD + 1];
 
 void store_changed(struct store *store); /* a new generation */
 
