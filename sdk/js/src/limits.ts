@@ -1,6 +1,7 @@
-// Makes an event fit the server's limits. What somebody else chose (a browser's name for itself, the
-// e-mail address typed by who tries to get in) must not keep the event from being recorded: so what is
-// too long is cut and named in `metadata._truncated`, and an address that is none goes along as text.
+// Makes an event fit the server's limits. What somebody else chose (a browser's name for itself,
+// the e-mail address typed by who tries to get in) must not keep the event from being recorded: so
+// what is too long is cut and named in `metadata._truncated`, and an address that is none goes
+// along as text.
 
 import { createHash } from "node:crypto";
 import { parseAddress } from "./address.js";
@@ -98,7 +99,9 @@ function fitAddress(event: Record<string, unknown>, notes: Metadata): void {
   if (address === undefined) notes.ip_address_raw = cutText(told, TEXT_MAX);
 }
 
-/** The server refuses metadata that is too big as a whole; then, and only then, its strings are cut. */
+/**
+ * The server refuses metadata that is too big as a whole; then, and only then, its strings are cut.
+ */
 function fitMetadata(metadata: unknown, notes: Metadata, cut: string[]): unknown {
   if (metadata !== undefined && metadata !== null && typeof metadata !== "object") return metadata;
   const given = metadata as Metadata | null | undefined;

@@ -12,7 +12,8 @@ export async function* pages<F extends object, R>(
   for (;;) {
     const { data, pagination } = await list(next);
     yield* data;
-    // A page may be short, or empty, and still not be the last: the server bounds the work it does for one.
+    // A page may be short, or empty, and still not be the last: the server bounds the work it does
+    // for one.
     if (!pagination.has_more || pagination.next_cursor === null) return;
     next = { ...next, cursor: pagination.next_cursor };
   }

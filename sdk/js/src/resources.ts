@@ -1,4 +1,5 @@
-// What is configured: rules, webhooks and keys; and the deliveries that came of it. One row per route.
+// What is configured: rules, webhooks and keys; and the deliveries that came of it. One row per
+// route.
 
 import { pages } from "./pages.js";
 import type { Transport } from "./transport.js";
@@ -17,7 +18,10 @@ abstract class Resource {
     return this.http.send({ method: "GET", path, query, repeatable: true });
   }
 
-  /** PUT, PATCH and DELETE leave the same behind, once or twice; a POST that makes something does not. */
+  /**
+   * PUT, PATCH and DELETE leave the same behind, once or twice; a POST that makes something does
+   * not.
+   */
   protected change<R>(method: "PUT" | "PATCH" | "DELETE", path: string, body?: object): Promise<R> {
     return this.http.send({ method, path, body: body && JSON.stringify(body), repeatable: true });
   }

@@ -147,7 +147,12 @@ export class Transport {
       return new TimeoutError({ message, statusCode: 0, code: "timeout", cause });
     }
     const message = `The server could not be reached: ${reasonOf(cause)}`;
-    return new NetworkError({ message, statusCode: 0, code: codeOf(cause) ?? "network_error", cause });
+    return new NetworkError({
+      message,
+      statusCode: 0,
+      code: codeOf(cause) ?? "network_error",
+      cause,
+    });
   }
 
   private read(response: Answer, text: string): unknown {
@@ -163,7 +168,12 @@ export class Transport {
     if (response.ok) {
       const message = "The answer is not JSON: is baseUrl the address of a Tocsin server?";
       const requestId = header("x-request-id");
-      throw new TocsinError({ message, statusCode: response.status, responseBody: body, requestId });
+      throw new TocsinError({
+        message,
+        statusCode: response.status,
+        responseBody: body,
+        requestId,
+      });
     }
     const retryAfter = secondsOf(header("retry-after"), this.seams.now());
     throw errorOf(response.status, body, header, retryAfter);
@@ -213,7 +223,9 @@ function secondsOf(retryAfter: string | undefined, now: number): number | undefi
 function reasonOf(error: unknown): string {
   let deepest = error;
   while (deepest instanceof Error && deepest.cause instanceof Error) deepest = deepest.cause;
-  return deepest instanceof Error ? deepest.message || codeOf(error) || deepest.name : String(deepest);
+  return deepest instanceof Error
+    ? deepest.message || codeOf(error) || deepest.name
+    : String(deepest);
 }
 
 function codeOf(error: unknown): string | undefined {

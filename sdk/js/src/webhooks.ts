@@ -1,5 +1,5 @@
-// Is a webhook ours? Two schemes are signed on each: the Standard Webhooks headers (1.0, `v1`), which
-// hold a time, and `X-Immutable-Signature`, which does not.
+// Is a webhook ours? Two schemes are signed on each: the Standard Webhooks headers (1.0, `v1`),
+// which hold a time, and `X-Immutable-Signature`, which does not.
 
 import { createHmac, timingSafeEqual } from "node:crypto";
 
@@ -13,19 +13,18 @@ export interface VerifyOptions {
 }
 
 export type WebhookHeaders =
-  | { get: (name: string) => string | null }
-  | { [name: string]: string | string[] | undefined };
+  { get: (name: string) => string | null } | { [name: string]: string | string[] | undefined };
 
 const TOLERANCE_SECONDS = 300;
 
 /**
- * Whether a webhook was signed with the secret. `rawBody` is the body as it came, before any parser.
- * `secret` may be a list, for the day on which it is changed.
+ * Whether a webhook was signed with the secret. `rawBody` is the body as it came, before any
+ * parser. `secret` may be a list, for the day on which it is changed.
  *
- * Where the Standard Webhooks headers are present, they alone decide: one of their signatures must fit,
- * and their time must be within the tolerance. (Both schemes prove the same secret; but after a change of
- * it each side may still hold the other one, and only this header has room for two signatures.) Else
- * `X-Immutable-Signature` decides. With neither, the answer is no.
+ * Where the Standard Webhooks headers are present, they alone decide: one of their signatures must
+ * fit, and their time must be within the tolerance. (Both schemes prove the same secret; but after
+ * a change of it each side may still hold the other one, and only this header has room for two
+ * signatures.) Else `X-Immutable-Signature` decides. With neither, the answer is no.
  */
 export function verifyWebhookSignature(
   rawBody: string | Uint8Array,
@@ -34,10 +33,13 @@ export function verifyWebhookSignature(
   options: VerifyOptions = {},
 ): boolean {
   if (typeof rawBody !== "string" && !(rawBody instanceof Uint8Array)) {
-    throw new TypeError("verifyWebhookSignature wants the raw body, as text or bytes, not what was parsed");
+    throw new TypeError(
+      "verifyWebhookSignature wants the raw body, as text or bytes, not what was parsed",
+    );
   }
   const secrets = (Array.isArray(secret) ? secret : [secret]).filter(Boolean);
-  if (secrets.length === 0) throw new TypeError("verifyWebhookSignature wants the webhook's secret");
+  if (secrets.length === 0)
+    throw new TypeError("verifyWebhookSignature wants the webhook's secret");
 
   const header = reader(headers as WebhookHeaders);
   const body = Buffer.from(rawBody as Uint8Array);
@@ -99,8 +101,11 @@ function reader(headers: WebhookHeaders): (name: string) => string | undefined {
     return (name) => get.call(headers, name) ?? undefined;
   }
   const lower = new Map<string, string>();
-  for (const [name, value] of Object.entries(headers as Record<string, string | string[] | undefined>)) {
-    if (value !== undefined) lower.set(name.toLowerCase(), String(Array.isArray(value) ? value[0] : value));
+  for (const [name, value] of Object.entries(
+    headers as Record<string, string | string[] | undefined>,
+  )) {
+    if (value !== undefined)
+      lower.set(name.toLowerCase(), String(Array.isArray(value) ? value[0] : value));
   }
   return (name) => lower.get(name);
 }

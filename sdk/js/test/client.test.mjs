@@ -10,7 +10,7 @@ function withoutKey({ idempotency_key, ...event }) {
   return event;
 }
 
-test("the walkthrough's login goes out as one POST with the key and every field named", async (t) => {
+test("the walkthrough's login goes out as one POST with the key and every field", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock);
 
@@ -73,7 +73,9 @@ test("every word of the builder reaches the wire", async (t) => {
 
 test("one builder can track several events, each with a key of its own", async (t) => {
   const mock = await startMock(t);
-  const pending = clientOf(mock).actor("u").targets([{ type: "a" }]);
+  const pending = clientOf(mock)
+    .actor("u")
+    .targets([{ type: "a" }]);
   await pending.track("one");
   await pending.track("two", "r", { m: 1 });
   await pending.track("three");
@@ -100,9 +102,15 @@ test("what is absent is not sent, and the caller's object is left alone", async 
 test("a batch is one request, and each of its events has a key", async (t) => {
   const mock = await startMock(t, () => ({ body: { events: [] } }));
   const client = clientOf(mock);
-  await client.trackBatch([{ actor_id: "a", action: "x" }, { actor_id: "b", action: "y" }], {
-    backfill: true,
-  });
+  await client.trackBatch(
+    [
+      { actor_id: "a", action: "x" },
+      { actor_id: "b", action: "y" },
+    ],
+    {
+      backfill: true,
+    },
+  );
   const [{ url, body }] = mock.requests;
   assert.equal(url, "/api/v1/events/batch?backfill=true");
   assert.deepEqual(body.events.map(withoutKey), [

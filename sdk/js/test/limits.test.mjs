@@ -37,7 +37,9 @@ test("over-long strings are cut to the server's limits and named", async (t) => 
     metadata: { kept: 1 },
   });
   assert.deepEqual(
-    [event.actor_id, event.action, event.user_agent, event.session_id, event.targets[1].name].map(bytes),
+    [event.actor_id, event.action, event.user_agent, event.session_id, event.targets[1].name].map(
+      bytes,
+    ),
     [256, 256, 1024, 1024, 1024],
   );
   assert.deepEqual(event.metadata, {
@@ -73,7 +75,14 @@ test("addresses go out in one form", async (t) => {
 });
 
 test("an address that is none is kept as text and does not cost the event", async (t) => {
-  for (const told of ["unknown", "198.51.100.256", "1.2.3", "_hidden", "[::1", "1.2.3.4, 5.6.7.8"]) {
+  for (const told of [
+    "unknown",
+    "198.51.100.256",
+    "1.2.3",
+    "_hidden",
+    "[::1",
+    "1.2.3.4, 5.6.7.8",
+  ]) {
     const event = await sent(t, { ip_address: told, metadata: { kept: 1 } });
     assert.equal(event.ip_address, undefined);
     assert.deepEqual(event.metadata, { kept: 1, ip_address_raw: told });
@@ -108,7 +117,10 @@ test("notes take no key beyond the fiftieth", async (t) => {
 });
 
 test("half a surrogate pair does not spoil the event", async (t) => {
-  const event = await sent(t, { actor_name: "a\ud800b", metadata: { email: "\udc00", fine: "😀" } });
+  const event = await sent(t, {
+    actor_name: "a\ud800b",
+    metadata: { email: "\udc00", fine: "😀" },
+  });
   assert.equal(event.actor_name, "a\ufffdb");
   assert.deepEqual(event.metadata, { email: "\ufffd", fine: "😀" });
 });

@@ -18,7 +18,8 @@ async function serve(t, handler) {
 /** As Express runs them: one after the other, each calling the next. */
 function chain(...steps) {
   return (request, response) => {
-    const run = (i) => steps[i](request, response, (error) => (error ? response.end() : run(i + 1)));
+    const run = (i) =>
+      steps[i](request, response, (error) => (error ? response.end() : run(i + 1)));
     run(0);
   };
 }
@@ -34,16 +35,20 @@ function parseBody(request, _response, next) {
 }
 
 const as = (address, agent = "UA") => ({ "x-forwarded-for": address, "user-agent": agent });
-const seen = (mock) => mock.requests.map(({ body }) => [body.action, body.ip_address, body.user_agent]);
+const seen = (mock) =>
+  mock.requests.map(({ body }) => [body.action, body.ip_address, body.user_agent]);
 
 test("an event tracked inside a request carries its user, though nothing says so", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
-  const url = await serve(t, chain(client.middleware(), async (_request, response) => {
-    await new Promise(setImmediate);
-    await client.actor("u").track("auth.login");
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), async (_request, response) => {
+      await new Promise(setImmediate);
+      await client.actor("u").track("auth.login");
+      response.end();
+    }),
+  );
   await fetch(url, { headers: as("198.51.100.42", "Firefox") });
   assert.deepEqual(seen(mock), [["auth.login", "198.51.100.42", "Firefox"]]);
 });
@@ -54,12 +59,15 @@ test("requests at the same time, and on the same connection, are kept apart", as
   let arrived = 0;
   let open;
   const gate = new Promise((resolve) => (open = resolve));
-  const url = await serve(t, chain(client.middleware(), parseBody, async (request, response) => {
-    if (++arrived === 3) open();
-    await gate;
-    await client.track({ actor_id: request.body.who, action: request.body.who });
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), parseBody, async (request, response) => {
+      if (++arrived === 3) open();
+      await gate;
+      await client.track({ actor_id: request.body.who, action: request.body.who });
+      response.end();
+    }),
+  );
   const hosts = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
   const post = (address) =>
     fetch(url, { method: "POST", headers: as(address), body: JSON.stringify({ who: address }) });
@@ -72,11 +80,14 @@ test("requests at the same time, and on the same connection, are kept apart", as
 test("after a body parser of callbacks it is still known whose request it is", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
-  const url = await serve(t, chain(client.middleware(), parseBody, async (_request, response) => {
-    response.on("finish", () => client.track({ actor_id: "u", action: "finished" }).then(told));
-    await client.track({ actor_id: "u", action: "parsed" });
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), parseBody, async (_request, response) => {
+      response.on("finish", () => client.track({ actor_id: "u", action: "finished" }).then(told));
+      await client.track({ actor_id: "u", action: "parsed" });
+      response.end();
+    }),
+  );
   let told;
   const finished = new Promise((resolve) => (told = resolve));
   await fetch(url, { method: "POST", headers: as("192.0.2.9"), body: "{}" });
@@ -90,13 +101,16 @@ test("after a body parser of callbacks it is still known whose request it is", a
 test("what the caller says wins, and null means none", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
-  const url = await serve(t, chain(client.middleware(), async (_request, response) => {
-    await client.actor("u").ip("203.0.113.5").track("own");
-    await client.actor("system").ip(null).userAgent(null).track("none");
-    await client.track({ actor_id: "u", action: "payload", ip_address: null });
-    await client.trackBatch([{ actor_id: "u", action: "batch" }]);
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), async (_request, response) => {
+      await client.actor("u").ip("203.0.113.5").track("own");
+      await client.actor("system").ip(null).userAgent(null).track("none");
+      await client.track({ actor_id: "u", action: "payload", ip_address: null });
+      await client.trackBatch([{ actor_id: "u", action: "batch" }]);
+      response.end();
+    }),
+  );
   mock.answer = () => ({ body: {} });
   await fetch(url, { headers: as("192.0.2.9") });
   assert.deepEqual(seen(mock).slice(0, 3), [
@@ -110,18 +124,22 @@ test("what the caller says wins, and null means none", async (t) => {
 test("outside of a request nothing is carried", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
-  const url = await serve(t, chain(client.middleware(), (_request, response) => response.end()));
+  const url = await serve(
+    t,
+    chain(client.middleware(), (_request, response) => response.end()),
+  );
   await fetch(url, { headers: as("192.0.2.9") });
   await client.track({ actor_id: "u", action: "outside" });
   assert.deepEqual(seen(mock), [["outside", undefined, undefined]]);
 });
 
-test("a request beside the middleware carries nothing, though its connection brought one through", async (t) => {
+test("a request beside the middleware carries nothing of the one before it", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
   const middleware = client.middleware();
   const url = await serve(t, (request, response) => {
-    const track = () => client.track({ actor_id: "u", action: request.url }).then(() => response.end());
+    const track = () =>
+      client.track({ actor_id: "u", action: request.url }).then(() => response.end());
     return request.url === "/in" ? middleware(request, response, track) : track();
   });
   const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
@@ -143,10 +161,13 @@ test("a request beside the middleware carries nothing, though its connection bro
 test("without trusted proxies the address is the connection's", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock);
-  const url = await serve(t, chain(client.middleware(), async (_request, response) => {
-    await client.track({ actor_id: "u", action: "a" });
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), async (_request, response) => {
+      await client.track({ actor_id: "u", action: "a" });
+      response.end();
+    }),
+  );
   await fetch(url, { headers: as("192.0.2.9") });
   assert.deepEqual(seen(mock), [["a", "127.0.0.1", "UA"]]);
 });
@@ -154,10 +175,13 @@ test("without trusted proxies the address is the connection's", async (t) => {
 test("an address that cannot be read goes along as text", async (t) => {
   const mock = await startMock(t);
   const client = clientOf(mock, { trustProxy: true });
-  const url = await serve(t, chain(client.middleware(), async (_request, response) => {
-    await client.track({ actor_id: "u", action: "a" });
-    response.end();
-  }));
+  const url = await serve(
+    t,
+    chain(client.middleware(), async (_request, response) => {
+      await client.track({ actor_id: "u", action: "a" });
+      response.end();
+    }),
+  );
   await fetch(url, { headers: as("unknown") });
   assert.deepEqual(mock.requests[0].body.metadata, { ip_address_raw: "unknown" });
 });
@@ -167,9 +191,14 @@ test("Fastify takes it as a hook, and as a plugin for the whole application", as
   const client = clientOf(mock, { trustProxy: true });
   const hooks = [];
   const plugin = client.fastify();
-  await new Promise((done) => plugin({ addHook: (name, hook) => hooks.push([name, hook]) }, {}, done));
+  await new Promise((done) =>
+    plugin({ addHook: (name, hook) => hooks.push([name, hook]) }, {}, done),
+  );
   assert.equal(plugin[Symbol.for("skip-override")], true);
-  assert.deepEqual(hooks.map(([name, hook]) => [name, hook.length]), [["onRequest", 3]]);
+  assert.deepEqual(
+    hooks.map(([name, hook]) => [name, hook.length]),
+    [["onRequest", 3]],
+  );
   assert.equal(client.middleware().length, 3);
 
   // Fastify hands over objects around Node's, and reads the body after the hook.
@@ -193,7 +222,9 @@ test("fromRequest and withRequest do the same by name", async (t) => {
     await client.actor("u").fromRequest(request).track("from");
     await client.withRequest(request, () => client.actor("u").track("with"));
     const standard = new Request("http://x/", { headers: { "user-agent": "Fetch" } });
-    await client.withRequest(standard, () => client.actor("u").track("fetch"), { address: "192.0.2.8" });
+    await client.withRequest(standard, () => client.actor("u").track("fetch"), {
+      address: "192.0.2.8",
+    });
     response.end();
   });
   await fetch(url, { headers: as("192.0.2.9") });

@@ -53,7 +53,7 @@ test("Retry-After is obeyed, as seconds and as a date", async (t) => {
   assert.deepEqual(client.waits, [2000, 4000]);
 });
 
-test("a server that asks for too long a wait is not waited for: the error says how long", async (t) => {
+test("too long a Retry-After is not waited for: the error says how long", async (t) => {
   const mock = await startMock(t, () => ({ status: 429, headers: { "retry-after": "61" } }));
   const client = clientOf(mock);
   await assert.rejects(client.track(login), (error) => {
@@ -121,7 +121,12 @@ test("a body that never ends runs into the same limit", async (t) => {
       signal.addEventListener("abort", () => reject(new Error("aborted")));
     });
     queueMicrotask(() => queueMicrotask(expire));
-    return { ok: true, status: 200, headers: new Headers(), text: () => Promise.race([never, aborted]) };
+    return {
+      ok: true,
+      status: 200,
+      headers: new Headers(),
+      text: () => Promise.race([never, aborted]),
+    };
   };
   const limit = (_ms, call) => {
     expire = call;
@@ -178,7 +183,10 @@ test("each refusal has its class, and is not tried again", async (t) => {
     [422, ValidationError],
     [405, TocsinError],
   ]) {
-    const mock = await startMock(t, () => ({ status, body: { error: "code", message: "Sentence." } }));
+    const mock = await startMock(t, () => ({
+      status,
+      body: { error: "code", message: "Sentence." },
+    }));
     await assert.rejects(clientOf(mock).track(login), (error) => {
       assert.equal(error.constructor, Kind);
       assert.equal(error.name, Kind.name);
@@ -210,7 +218,10 @@ test("a 422 names the fields, and every error the request", async (t) => {
 test("a redirect is not followed, and says where it pointed", async (t) => {
   const headers = { location: "https://elsewhere.example/" };
   const mock = await startMock(t, () => ({ status: 301, headers }));
-  await assert.rejects(clientOf(mock).track(login), /301, pointing to https:\/\/elsewhere\.example/);
+  await assert.rejects(
+    clientOf(mock).track(login),
+    /301, pointing to https:\/\/elsewhere\.example/,
+  );
   assert.equal(mock.requests.length, 1);
 });
 

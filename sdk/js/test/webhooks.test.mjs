@@ -50,7 +50,12 @@ test("a changed byte, id or time is found", () => {
 });
 
 test("five minutes either way are tolerated, and not a second more", () => {
-  for (const [seconds, want] of [[300, true], [-300, true], [301, false], [-301, false]]) {
+  for (const [seconds, want] of [
+    [300, true],
+    [-300, true],
+    [301, false],
+    [-301, false],
+  ]) {
     assert.equal(holds(standard, { now: (AT + seconds) * 1000 }), want, `${seconds}`);
   }
   assert.equal(holds(standard, { now: (AT + 301) * 1000, toleranceSeconds: 400 }), true);
@@ -86,7 +91,7 @@ test("no signature, or a strange one, is no", () => {
   }
 });
 
-test("headers may come as Node's, as the fetch standard's, in any case, and the body as bytes", () => {
+test("headers may be Node's or the fetch standard's, in any case; the body may be bytes", () => {
   const upper = Object.fromEntries(Object.entries(standard).map(([k, v]) => [k.toUpperCase(), v]));
   assert.equal(holds(upper), true);
   assert.equal(holds(new Headers(standard)), true);

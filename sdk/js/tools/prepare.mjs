@@ -1,6 +1,7 @@
-// Makes dist/ when it is missing or older than the source. npm runs this when the folder is installed
-// somewhere, by link or by copy, so that a fresh clone can be installed with nothing done before; where
-// dist/ is up to date it does nothing, and installing needs neither the compiler nor the network.
+// Makes dist/ when it is missing or older than the source. npm runs this when the folder is
+// installed somewhere, by link or by copy, so that a fresh clone can be installed with nothing done
+// before; where dist/ is up to date it does nothing, and installing needs neither the compiler nor
+// the network.
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, statSync } from "node:fs";
 import path from "node:path";
