@@ -5,7 +5,8 @@
 #define LIMIT_ID_BYTES        256  /* actor_id, action */
 #define LIMIT_STRING_BYTES    1024 /* every other string of an event */
 #define LIMIT_TARGETS         100
-#define LIMIT_TARGETS_BYTES   65536 /* metadata of all targets together, canonical form */
+#define LIMIT_TARGETS_BYTES   65536  /* metadata of all targets together, canonical form */
+#define LIMIT_TARGETS_WHOLE   524288 /* all of targets, canonical: a record must hold it */
 #define LIMIT_METADATA_KEYS   50
 #define LIMIT_METADATA_BYTES  65536 /* canonical form */
 #define LIMIT_METADATA_DEPTH  8
