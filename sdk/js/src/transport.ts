@@ -32,7 +32,8 @@ type Fetch = (
     headers: Record<string, string>;
     body?: string | undefined;
     redirect: "manual";
-    signal: AbortSignal;
+    /** An AbortSignal. */
+    signal: any;
   },
 ) => Promise<Answer>;
 
