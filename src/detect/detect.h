@@ -16,6 +16,7 @@
 #include "model/rule.h"
 #include "model/violation.h"
 
+#define DETECT_STATE_FORMAT 1       /* states written under another number cannot be read */
 #define DETECT_STATE_MAX    65536   /* bytes of one state */
 #define DETECT_SUBJECT_MAX  4608    /* bytes of a subject: four fields of 1,024 and their marks */
 #define DETECT_SUBJECTS_MAX 1000000 /* of one rule; beyond, the one stepped longest ago goes */
@@ -53,6 +54,8 @@ struct detect_cell {
     uint64_t stamp; /* position of the event that made it: the order in which subjects go */
     char bytes[];   /* subject, then state */
 };
+/* With one reference. */
+struct detect_cell *detect_cell_new(struct str subject, struct str state, uint64_t stamp);
 struct detect_cell *detect_cell_keep(struct detect_cell *cell);
 void detect_cell_release(struct detect_cell *cell);
 
@@ -68,13 +71,14 @@ void detect_table_put(struct detect_table *table, struct detect_cell *cell);
 void detect_table_each(const struct detect_table *table,
                        bool (*fn)(void *self, struct detect_cell *cell), void *self);
 size_t detect_table_count(const struct detect_table *table);
-size_t detect_table_bytes(const struct detect_table *table); /* of memory, about */
+size_t detect_table_bytes(const struct detect_table *table);     /* of memory, about */
 uint64_t detect_table_dropped(const struct detect_table *table); /* subjects that had to go */
+uint64_t detect_table_late(const struct detect_table *table); /* events too old for their window */
 
 /* What was changed, so that the owner can put it back or write it down. Called on each put, before it
  * takes effect: `before` NULL when the subject is new; `after` NULL when it goes. */
-typedef void (*detect_change_fn)(void *self, struct detect_table *table,
-                                 struct detect_cell *before, struct detect_cell *after);
+typedef void (*detect_change_fn)(void *self, struct detect_table *table, struct detect_cell *before,
+                                 struct detect_cell *after);
 void detect_table_watch(struct detect_table *table, detect_change_fn fn, void *self);
 /* Undoes one change, newest first; not watched. Takes over no reference. */
 void detect_table_undo(struct detect_table *table, struct detect_cell *before,

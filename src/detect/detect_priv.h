@@ -80,26 +80,26 @@ struct match {
 
 /* -- rows of conditions ----------------------------------------------------------- */
 
-enum condition_type { /* it becomes */
-    CONDITION_INTEGER,   /* int64_t; range low..high */
-    CONDITION_NUMBER,    /* double; range low..high */
-    CONDITION_BOOLEAN,   /* bool */
-    CONDITION_ACTIONS,   /* struct globs: one glob or a list */
-    CONDITION_AGENTS,    /* struct globs, case ignored */
-    CONDITION_WHERE,     /* struct where */
-    CONDITION_FIELD,     /* struct fields of one */
-    CONDITION_FIELDS,    /* struct fields */
-    CONDITION_ZONE,      /* struct named_zone */
-    CONDITION_WEEKDAYS,  /* unsigned, bit 0 is Monday */
-    CONDITION_CHOICES,   /* unsigned, bit 0 is the first of `choices` */
-    CONDITION_DATES,     /* struct integers: days since the epoch */
-    CONDITION_NETWORKS,  /* struct networks */
-    CONDITION_TEXTS,     /* struct texts */
-    CONDITION_COUNTRIES, /* struct texts */
-    CONDITION_ASNS,      /* struct integers */
-    CONDITION_RULES,     /* struct texts: ids of rules */
-    CONDITION_OBJECT,    /* pointer to a struct of `size`, filled by `members`; NULL: not given */
-    CONDITION_TYPE_COUNT,
+enum condition_type {                      /* it becomes */
+                      CONDITION_INTEGER,   /* int64_t; range low..high */
+                      CONDITION_NUMBER,    /* double; range low..high */
+                      CONDITION_BOOLEAN,   /* bool */
+                      CONDITION_ACTIONS,   /* struct globs: one glob or a list */
+                      CONDITION_AGENTS,    /* struct globs, case ignored */
+                      CONDITION_WHERE,     /* struct where */
+                      CONDITION_FIELD,     /* struct fields of one */
+                      CONDITION_FIELDS,    /* struct fields */
+                      CONDITION_ZONE,      /* struct named_zone */
+                      CONDITION_WEEKDAYS,  /* unsigned, bit 0 is Monday */
+                      CONDITION_CHOICES,   /* unsigned, bit 0 is the first of `choices` */
+                      CONDITION_DATES,     /* struct integers: days since the epoch */
+                      CONDITION_NETWORKS,  /* struct networks */
+                      CONDITION_TEXTS,     /* struct texts */
+                      CONDITION_COUNTRIES, /* struct texts */
+                      CONDITION_ASNS,      /* struct integers */
+                      CONDITION_RULES,     /* struct texts: ids of rules */
+                      CONDITION_OBJECT, /* pointer to a struct of `size`, filled by `members`; NULL: not given */
+                      CONDITION_TYPE_COUNT,
 };
 
 struct condition {
@@ -107,9 +107,9 @@ struct condition {
     enum condition_type type;
     size_t offset; /* in the struct that the rows fill */
     bool required;
-    double low, high;     /* of a number; of a list: how many items */
-    const char *fallback; /* the default, as JSON; NULL: none */
-    const char *unless;   /* no default when this other one is given */
+    double low, high;           /* of a number; of a list: how many items */
+    const char *fallback;       /* the default, as JSON; NULL: none */
+    const char *unless;         /* no default when this other one is given */
     const char *const *choices; /* ended by NULL */
     const struct condition *members;
     size_t member_count, size;
@@ -145,8 +145,9 @@ bool globs_read(struct reading *reading, const struct condition *row, struct str
 const char *condition_type_name(enum condition_type type);
 
 /* Rows that more than one type has. */
-extern const struct condition common_conditions[3]; /* into struct filter; the first is action_pattern */
-extern const struct condition match_members[2];     /* into struct match */
+extern const struct condition
+    common_conditions[3]; /* into struct filter; the first is action_pattern */
+extern const struct condition match_members[2]; /* into struct match */
 
 /* -- asking ------------------------------------------------------------------------- */
 
@@ -155,8 +156,7 @@ bool globs_match(const struct globs *globs, struct str text);
 const struct glob *globs_match_agent(const struct globs *globs, struct str agent);
 bool where_holds(const struct where *where, const struct event *event);
 /* The longest that holds the address, or NULL. */
-const struct network *networks_find(const struct networks *networks,
-                                    const struct address *address);
+const struct network *networks_find(const struct networks *networks, const struct address *address);
 bool match_holds(const struct match *match, const struct event *event);
 bool filter_takes(const struct filter *filter, const struct event *event); /* but for exclude */
 bool exclude_holds(const struct exclude *exclude, const struct event *event);
@@ -257,8 +257,8 @@ struct detect_rule {
 
 /* Reads a rule's conditions by the rows of its type. */
 bool rule_conditions_read(struct reading *reading, const struct detector *type,
-                          const struct json *sent, struct filter *filter_out,
-                          void **conditions_out, struct json *whole_out) MUST_USE;
+                          const struct json *sent, struct filter *filter_out, void **conditions_out,
+                          struct json *whole_out) MUST_USE;
 
 /* Puts what the fold made of a subject: as detect_table_put, but makes the cell itself. */
 void table_store(struct detect_table *table, struct str subject, struct str state, uint64_t stamp);
@@ -267,12 +267,43 @@ void table_count_late(struct detect_table *table);
 
 /* -- saying it ------------------------------------------------------------------------------- */
 
-struct str actor_shown(const struct event *event);           /* the name, or the id */
-void tell_action(struct buffer *out, const struct event *event); /* "Ana signed in" */
-void tell_place(struct buffer *out, struct str city, struct str country); /* "Bucharest, RO" */
+struct str actor_shown(const struct event *event);                         /* the name, or the id */
+void tell_action(struct buffer *out, const struct event *event);           /* "Ana signed in" */
+void tell_place(struct buffer *out, struct str city, struct str country);  /* "Bucharest, RO" */
 void tell_list(struct buffer *out, const struct str *items, size_t count); /* "US, DE and 4 more" */
-void tell_duration(struct buffer *out, int64_t duration_us); /* "5 minutes" */
+void tell_duration(struct buffer *out, int64_t duration_us);               /* "5 minutes" */
 void json_put_texts(struct buffer *out, const char *name, const struct str *items, size_t count);
+
+/* -- folds that several types share (first_seen.c, repeated.c) ----------------------------------- */
+
+#define SEEN_MAX       64  /* values that one state knows */
+#define SEEN_VALUE_MAX 256 /* bytes of a value; a longer one is cut and ends in its hash */
+
+struct first_seen {
+    int64_t min_history, forget_after_days;
+};
+extern const struct condition first_seen_conditions[2]; /* into struct first_seen */
+int64_t first_seen_memory_us(const void *conditions);
+struct sighting {
+    struct str previous[SEEN_MAX]; /* in order of first sight, less the value itself */
+    size_t count;
+    bool known_once; /* it was seen before, but is forgotten */
+};
+/* Folds one value. True: it is new; write reason and context. */
+bool first_seen_step(const void *conditions, struct str value, const struct event *event,
+                     struct fold *fold, struct sighting *sighting_out);
+
+struct repeated {
+    int64_t threshold, window_minutes, window_seconds;
+    struct fields group_by, distinct;
+    const struct match *reset_on; /* NULL: nothing does */
+    int64_t window_us;
+};
+bool repeated_check(struct reading *reading, void *conditions);
+bool repeated_sees(const struct filter *filter, const void *conditions, const struct event *event);
+bool repeated_subject(const void *conditions, const struct event *event, struct subject *subject);
+void repeated_step(const void *conditions, const struct event *event, struct fold *fold);
+int64_t repeated_memory_us(const void *conditions);
 
 /* -- the types --------------------------------------------------------------------------------- */
 
