@@ -151,17 +151,20 @@ test_peer_address_stands_in_for_none(void)
     CHECK(str_equal(event.ip_address, STR("2001:db8::1")));
 }
 
-/* A text of `count` copies of `piece` within an event's member. */
+/* A text of `count` copies of `piece` within an event's member; good as long as the arena. */
 static const char *
 long_member(const char *before, const char *piece, size_t count, const char *after)
 {
-    size_t size = strlen(before) + strlen(piece) * count + strlen(after) + 1;
-    char *text = arena_array(&arena, size, char);
-    char *at = stpcpy(text, before);
+    struct buffer text;
+    struct str copy = {0};
+    buffer_init(&text, 1 << 24);
+    buffer_add(&text, str_from(before));
     for (size_t i = 0; i < count; i++)
-        at = stpcpy(at, piece);
-    (void)stpcpy(at, after);
-    return text;
+        buffer_add(&text, str_from(piece));
+    buffer_add_bytes(&text, after, strlen(after) + 1);
+    must(arena_copy(&arena, buffer_str(&text), &copy));
+    buffer_fini(&text);
+    return copy.ptr;
 }
 
 static void
@@ -197,76 +200,77 @@ expect(const struct intake_context *context, const char *text, const char *field
     CHECK_TEXT(got, want);
 }
 
+static const struct {
+    const char *text, *field, *message;
+} complaints[] = {
+    {"[]", "event", "The event field must be a JSON object."},
+    {"{\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
+    {"{\"actor_id\":\"u\"}", "action", "The action field is required."},
+    {"{\"actor_id\":\"\",\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
+    {"{\"actor_id\":null,\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
+    {"{\"actor_id\":7,\"action\":\"a\"}", "actor_id", "The actor_id field must be a string."},
+    {"{" REQUIRED ",\"actorid\":1}", "actorid", "The actorid field is not known."},
+    {"{" REQUIRED ",\"id\":\"evt_1\"}", "id", "The id field is not known."},
+    {"{" REQUIRED ",\"action\":\"b\"}", "action", "The action field is given twice."},
+    {"{" REQUIRED ",\"version\":1.5}", "version",
+     "The version field must be an integer within 2^53 - 1."},
+    {"{" REQUIRED ",\"version\":9007199254740993}", "version",
+     "The version field must be an integer within 2^53 - 1."},
+    {"{" REQUIRED ",\"session_id\":\"a\\u0000b\"}", "session_id",
+     "The session_id field may not hold a NUL."},
+    {"{" REQUIRED ",\"ip_address\":\"300.1.1.1\"}", "ip_address",
+     "The ip_address field must be an IP address."},
+    {"{" REQUIRED ",\"occurred_at\":\"yesterday\"}", "occurred_at",
+     "The occurred_at field must be an RFC 3339 time."},
+    {"{" REQUIRED ",\"occurred_at\":1774621938}", "occurred_at",
+     "The occurred_at field must be an RFC 3339 time."},
+    {"{" REQUIRED ",\"occurred_at\":\"1969-12-31T23:59:59Z\"}", "occurred_at",
+     "The occurred_at field may not be before 1970."},
+    {"{" REQUIRED ",\"occurred_at\":\"2026-03-27T14:37:18.291035Z\"}", "occurred_at",
+     "The occurred_at field may be at most five minutes ahead."},
+    {"{" REQUIRED ",\"resource\":5}", "resource",
+     "The resource field must be a string or an object."},
+    {"{" REQUIRED ",\"resource\":{\"kind\":\"x\"}}", "resource.kind",
+     "The resource.kind field is not known."},
+    {"{" REQUIRED ",\"resource\":{\"id\":5}}", "resource.id",
+     "The resource.id field must be a string."},
+    {"{" REQUIRED ",\"resource\":{\"id\":\"a\"},\"resource_id\":\"b\"}", "resource_id",
+     "The resource_id field contradicts the resource object."},
+    {"{" REQUIRED ",\"resource_id\":\"b\",\"resource\":{\"id\":\"a\"}}", "resource_id",
+     "The resource_id field contradicts the resource object."},
+    {"{" REQUIRED ",\"metadata\":\"x\"}", "metadata", "The metadata field must be an object."},
+    {"{" REQUIRED ",\"metadata\":{\"a\":{\"b\":1,\"b\":2}}}", "metadata.a.b",
+     "The metadata.a.b field is given twice."},
+    {"{" REQUIRED ",\"metadata\":{\"a\":[1,{\"n\":9007199254740992}]}}", "metadata.a[1].n",
+     "The metadata.a[1].n field is a number that cannot be kept exactly: send it as a "
+     "string."},
+    {"{" REQUIRED ",\"metadata\":{\"big\":1e400}}", "metadata.big",
+     "The metadata.big field is a number that cannot be kept exactly: send it as a string."},
+    {"{" REQUIRED ",\"metadata\":{\"a\":\"\\u0000\"}}", "metadata.a",
+     "The metadata.a field may not hold a NUL."},
+    {"{" REQUIRED ",\"targets\":{}}", "targets", "The targets field must be a list."},
+    {"{" REQUIRED ",\"targets\":[5]}", "targets[0]", "The targets[0] field must be an object."},
+    {"{" REQUIRED ",\"targets\":[{\"id\":\"x\"}]}", "targets[0].type",
+     "The targets[0].type field is required."},
+    {"{" REQUIRED ",\"targets\":[{\"type\":\"x\",\"kind\":1}]}", "targets[0].kind",
+     "The targets[0].kind field is not known."},
+    {"{" REQUIRED ",\"targets\":[{\"type\":\"x\"},{\"type\":\"x\",\"type\":\"y\"}]}", "targets[1]",
+     "The targets[1] field has a member twice."},
+    {"{" REQUIRED ",\"targets\":[{\"type\":\"x\"},{\"type\":\"x\"},"
+     "{\"type\":\"x\",\"metadata\":{\"x\":12345678901234567890}}]}",
+     "targets[2].metadata.x",
+     "The targets[2].metadata.x field is a number that cannot be kept exactly: send it as a "
+     "string."},
+    {"{" REQUIRED ",\"targets\":[{\"type\":\"x\",\"metadata\":[1]}]}", "targets[0].metadata",
+     "The targets[0].metadata field must be an object."},
+};
+
 static void
 test_complaints_name_the_field(void)
 {
-    static const struct {
-        const char *text, *field, *message;
-    } rows[] = {
-        {"[]", "event", "The event field must be a JSON object."},
-        {"{\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
-        {"{\"actor_id\":\"u\"}", "action", "The action field is required."},
-        {"{\"actor_id\":\"\",\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
-        {"{\"actor_id\":null,\"action\":\"a\"}", "actor_id", "The actor_id field is required."},
-        {"{\"actor_id\":7,\"action\":\"a\"}", "actor_id", "The actor_id field must be a string."},
-        {"{" REQUIRED ",\"actorid\":1}", "actorid", "The actorid field is not known."},
-        {"{" REQUIRED ",\"id\":\"evt_1\"}", "id", "The id field is not known."},
-        {"{" REQUIRED ",\"action\":\"b\"}", "action", "The action field is given twice."},
-        {"{" REQUIRED ",\"version\":1.5}", "version",
-         "The version field must be an integer within 2^53 - 1."},
-        {"{" REQUIRED ",\"version\":9007199254740993}", "version",
-         "The version field must be an integer within 2^53 - 1."},
-        {"{" REQUIRED ",\"session_id\":\"a\\u0000b\"}", "session_id",
-         "The session_id field may not hold a NUL."},
-        {"{" REQUIRED ",\"ip_address\":\"300.1.1.1\"}", "ip_address",
-         "The ip_address field must be an IP address."},
-        {"{" REQUIRED ",\"occurred_at\":\"yesterday\"}", "occurred_at",
-         "The occurred_at field must be an RFC 3339 time."},
-        {"{" REQUIRED ",\"occurred_at\":1774621938}", "occurred_at",
-         "The occurred_at field must be an RFC 3339 time."},
-        {"{" REQUIRED ",\"occurred_at\":\"1969-12-31T23:59:59Z\"}", "occurred_at",
-         "The occurred_at field may not be before 1970."},
-        {"{" REQUIRED ",\"occurred_at\":\"2026-03-27T14:37:18.291035Z\"}", "occurred_at",
-         "The occurred_at field may be at most five minutes ahead."},
-        {"{" REQUIRED ",\"resource\":5}", "resource",
-         "The resource field must be a string or an object."},
-        {"{" REQUIRED ",\"resource\":{\"kind\":\"x\"}}", "resource.kind",
-         "The resource.kind field is not known."},
-        {"{" REQUIRED ",\"resource\":{\"id\":5}}", "resource.id",
-         "The resource.id field must be a string."},
-        {"{" REQUIRED ",\"resource\":{\"id\":\"a\"},\"resource_id\":\"b\"}", "resource_id",
-         "The resource_id field contradicts the resource object."},
-        {"{" REQUIRED ",\"resource_id\":\"b\",\"resource\":{\"id\":\"a\"}}", "resource_id",
-         "The resource_id field contradicts the resource object."},
-        {"{" REQUIRED ",\"metadata\":\"x\"}", "metadata", "The metadata field must be an object."},
-        {"{" REQUIRED ",\"metadata\":{\"a\":{\"b\":1,\"b\":2}}}", "metadata.a.b",
-         "The metadata.a.b field is given twice."},
-        {"{" REQUIRED ",\"metadata\":{\"a\":[1,{\"n\":9007199254740992}]}}", "metadata.a[1].n",
-         "The metadata.a[1].n field is a number that cannot be kept exactly: send it as a "
-         "string."},
-        {"{" REQUIRED ",\"metadata\":{\"big\":1e400}}", "metadata.big",
-         "The metadata.big field is a number that cannot be kept exactly: send it as a string."},
-        {"{" REQUIRED ",\"metadata\":{\"a\":\"\\u0000\"}}", "metadata.a",
-         "The metadata.a field may not hold a NUL."},
-        {"{" REQUIRED ",\"targets\":{}}", "targets", "The targets field must be a list."},
-        {"{" REQUIRED ",\"targets\":[5]}", "targets[0]", "The targets[0] field must be an object."},
-        {"{" REQUIRED ",\"targets\":[{\"id\":\"x\"}]}", "targets[0].type",
-         "The targets[0].type field is required."},
-        {"{" REQUIRED ",\"targets\":[{\"type\":\"x\",\"kind\":1}]}", "targets[0].kind",
-         "The targets[0].kind field is not known."},
-        {"{" REQUIRED ",\"targets\":[{\"type\":\"x\"},{\"type\":\"x\",\"type\":\"y\"}]}",
-         "targets[1]", "The targets[1] field has a member twice."},
-        {"{" REQUIRED ",\"targets\":[{\"type\":\"x\"},{\"type\":\"x\"},"
-         "{\"type\":\"x\",\"metadata\":{\"x\":12345678901234567890}}]}",
-         "targets[2].metadata.x",
-         "The targets[2].metadata.x field is a number that cannot be kept exactly: send it as a "
-         "string."},
-        {"{" REQUIRED ",\"targets\":[{\"type\":\"x\",\"metadata\":[1]}]}", "targets[0].metadata",
-         "The targets[0].metadata field must be an object."},
-    };
     struct intake_context context = context_now();
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect(&context, rows[i].text, rows[i].field, rows[i].message);
+    for (size_t i = 0; i < COUNT_OF(complaints); i++)
+        expect(&context, complaints[i].text, complaints[i].field, complaints[i].message);
 }
 
 static void
@@ -305,17 +309,16 @@ static void
 test_metadata_limits_are_exact(void)
 {
     struct intake_context context = context_now();
-    char *keys = arena_array(&arena, 2000, char);
-    for (int count = 50; count <= 51; count++) {
-        char *at = keys + sprintf(keys, "{" REQUIRED ",\"metadata\":{");
-        for (int i = 0; i < count; i++)
-            at += sprintf(at, "%s\"k%d\":1", i > 0 ? "," : "", i);
-        (void)sprintf(at, "}}");
-        if (count == 50)
-            (void)good(keys);
-        else
-            expect(&context, keys, "metadata", "The metadata field may hold at most 50 keys.");
+    const char *list = "{" REQUIRED ",\"metadata\":{";
+    for (int i = 0; i < 51; i++) {
+        char key[16];
+        (void)snprintf(key, sizeof key, "%s\"k%d\":1", i > 0 ? "," : "", i);
+        list = long_member(list, key, 1, "");
+        if (i == 49)
+            (void)good(long_member(list, "}", 2, ""));
     }
+    expect(&context, long_member(list, "}", 2, ""), "metadata",
+           "The metadata field may hold at most 50 keys.");
     /* {"a":"…"} is eight bytes around the text. */
     const char *before = "{" REQUIRED ",\"metadata\":{\"a\":\"";
     (void)good(long_member(before, "x", LIMIT_METADATA_BYTES - 8, "\"}}"));
@@ -334,10 +337,7 @@ static void
 test_targets_are_bounded_together(void)
 {
     struct intake_context context = context_now();
-    char piece[900];
-    memset(piece, 'y', sizeof piece);
-    memcpy(piece, ",{\"type\":\"x\",\"metadata\":{\"a\":\"", 30);
-    (void)strcpy(piece + 850, "\"}}");
+    const char *piece = long_member(",{\"type\":\"x\",\"metadata\":{\"a\":\"", "y", 820, "\"}}");
     (void)good(long_member("{" REQUIRED ",\"targets\":[{\"type\":\"x\"}", piece, 78, "]}"));
     expect(&context, long_member("{" REQUIRED ",\"targets\":[{\"type\":\"x\"}", piece, 81, "]}"),
            "targets", "The targets field may hold at most 65,536 bytes of metadata together.");
