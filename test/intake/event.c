@@ -311,7 +311,7 @@ test_metadata_limits_are_exact(void)
     struct intake_context context = context_now();
     const char *list = "{" REQUIRED ",\"metadata\":{";
     for (int i = 0; i < 51; i++) {
-        char key[16];
+        char key[24];
         (void)snprintf(key, sizeof key, "%s\"k%d\":1", i > 0 ? "," : "", i);
         list = long_member(list, key, 1, "");
         if (i == 49)
