@@ -159,79 +159,80 @@ test_a_network_holds_its_own_and_no_others(void)
     CHECK_STR(((struct str){text, network_format(&of, text)}), STR("2001:db8:1::/48"));
 }
 
+static const struct {
+    const char *address;
+    bool is_public, safe;
+} special[] = {
+    {"8.8.8.8", true, true},
+    {"1.1.1.1", true, true},
+    {"223.255.255.255", true, true},
+    {"0.0.0.0", false, false},
+    {"0.1.2.3", false, false},
+    {"10.0.0.1", false, false},
+    {"100.63.255.255", true, true},
+    {"100.64.0.1", false, false},
+    {"100.127.255.255", false, false},
+    {"100.128.0.0", true, true},
+    {"127.0.0.1", false, false},
+    {"169.254.169.254", false, false},
+    {"172.15.255.255", true, true},
+    {"172.16.0.1", false, false},
+    {"172.31.255.255", false, false},
+    {"172.32.0.0", true, true},
+    {"192.0.0.1", false, false},
+    {"192.0.2.1", false, true},
+    {"192.88.99.1", false, false},
+    {"192.168.1.1", false, false},
+    {"198.17.255.255", true, true},
+    {"198.18.0.1", false, false},
+    {"198.19.255.255", false, false},
+    {"198.51.100.1", false, true},
+    {"203.0.113.77", false, true},
+    {"224.0.0.1", false, false},
+    {"239.255.255.255", false, false},
+    {"240.0.0.1", false, false},
+    {"255.255.255.255", false, false},
+    {"::ffff:127.0.0.1", false, false},
+    {"::ffff:8.8.8.8", true, true},
+    {"2a00:1450:4001:800::200e", true, true},
+    {"2606:4700::1111", true, true},
+    {"::", false, false},
+    {"::1", false, false},
+    {"::7f00:1", false, false},
+    {"64:ff9b::808:808", false, true},
+    {"64:ff9b::7f00:1", false, false},
+    {"64:ff9b::a9fe:a9fe", false, false},
+    {"64:ff9b:1::a00:1", false, false},
+    {"100::1", false, false},
+    {"2001:db8::1", false, true},
+    {"3fff::1", false, true},
+    {"3fff:1000::1", true, true},
+    {"2001:20::1", false, false},
+    {"2001:200::1", true, true},
+    {"2002:808:808::1", false, true},
+    {"2002:7f00:1::", false, false},
+    {"2002:a00:1::1", false, false},
+    {"2001:0:808:808::f7f7:f7f7", false, true},  /* Teredo, client 8.8.8.8 */
+    {"2001:0:808:808::80ff:fffe", false, false}, /* Teredo, client 127.0.0.1 */
+    {"2001:0:a00:1::f7f7:f7f7", false, false},   /* Teredo, server 10.0.0.1 */
+    {"fc00::1", false, false},
+    {"fdff::1", false, false},
+    {"fe80::1", false, false},
+    {"fec0::1", false, false},
+    {"ff02::1", false, false},
+    {"5f00::1", false, false},
+    {"4000::1", false, false},
+};
+
 static void
 test_special_purpose_addresses_by_the_registries(void)
 {
-    static const struct {
-        const char *address;
-        bool is_public, safe;
-    } rows[] = {
-        {"8.8.8.8", true, true},
-        {"1.1.1.1", true, true},
-        {"223.255.255.255", true, true},
-        {"0.0.0.0", false, false},
-        {"0.1.2.3", false, false},
-        {"10.0.0.1", false, false},
-        {"100.63.255.255", true, true},
-        {"100.64.0.1", false, false},
-        {"100.127.255.255", false, false},
-        {"100.128.0.0", true, true},
-        {"127.0.0.1", false, false},
-        {"169.254.169.254", false, false},
-        {"172.15.255.255", true, true},
-        {"172.16.0.1", false, false},
-        {"172.31.255.255", false, false},
-        {"172.32.0.0", true, true},
-        {"192.0.0.1", false, false},
-        {"192.0.2.1", false, true},
-        {"192.88.99.1", false, false},
-        {"192.168.1.1", false, false},
-        {"198.17.255.255", true, true},
-        {"198.18.0.1", false, false},
-        {"198.19.255.255", false, false},
-        {"198.51.100.1", false, true},
-        {"203.0.113.77", false, true},
-        {"224.0.0.1", false, false},
-        {"239.255.255.255", false, false},
-        {"240.0.0.1", false, false},
-        {"255.255.255.255", false, false},
-        {"::ffff:127.0.0.1", false, false},
-        {"::ffff:8.8.8.8", true, true},
-        {"2a00:1450:4001:800::200e", true, true},
-        {"2606:4700::1111", true, true},
-        {"::", false, false},
-        {"::1", false, false},
-        {"::7f00:1", false, false},
-        {"64:ff9b::808:808", false, true},
-        {"64:ff9b::7f00:1", false, false},
-        {"64:ff9b::a9fe:a9fe", false, false},
-        {"64:ff9b:1::a00:1", false, false},
-        {"100::1", false, false},
-        {"2001:db8::1", false, true},
-        {"3fff::1", false, true},
-        {"3fff:1000::1", true, true},
-        {"2001:20::1", false, false},
-        {"2001:200::1", true, true},
-        {"2002:808:808::1", false, true},
-        {"2002:7f00:1::", false, false},
-        {"2002:a00:1::1", false, false},
-        {"2001:0:808:808::f7f7:f7f7", false, true},  /* Teredo, client 8.8.8.8 */
-        {"2001:0:808:808::80ff:fffe", false, false}, /* Teredo, client 127.0.0.1 */
-        {"2001:0:a00:1::f7f7:f7f7", false, false},   /* Teredo, server 10.0.0.1 */
-        {"fc00::1", false, false},
-        {"fdff::1", false, false},
-        {"fe80::1", false, false},
-        {"fec0::1", false, false},
-        {"ff02::1", false, false},
-        {"5f00::1", false, false},
-        {"4000::1", false, false},
-    };
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        struct address address = address_of(rows[i].address);
-        bool right = CHECK_INT(address_is_public(&address), rows[i].is_public);
-        right = CHECK_INT(address_is_safe_to_call(&address), rows[i].safe) && right;
+    for (size_t i = 0; i < COUNT_OF(special); i++) {
+        struct address address = address_of(special[i].address);
+        bool right = CHECK_INT(address_is_public(&address), special[i].is_public);
+        right = CHECK_INT(address_is_safe_to_call(&address), special[i].safe) && right;
         if (!right)
-            printf("# %s\n", rows[i].address);
+            printf("# %s\n", special[i].address);
     }
 }
 
