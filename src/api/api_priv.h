@@ -187,6 +187,61 @@ void ingest_finished(struct call *call);
 bool answer_event_row(struct buffer *out, struct arena *arena, struct json_parser *parser,
                       const struct journal_row *row, struct err *err) MUST_USE;
 
+/* -- lists (page.c) --------------------------------------------------------------------- */
+
+/* limit, order, cursor, from and to of the query; or answers 400 or 422. */
+bool call_read_page(struct call *call, struct journal_page *page_out) MUST_USE;
+/* limit and cursor alone, for lists that are not of the log. */
+bool call_read_limit(struct call *call, size_t *limit_out, int64_t *cursor_out) MUST_USE;
+/* Closes `data` and appends `pagination` and the outer brace. */
+void answer_pagination(struct buffer *out, const struct journal_page_result *result);
+/* Refuses a member of the body that is not in the list (NULL at the end); the list says what is. */
+bool call_check_members(struct call *call, const struct json *object, const char *const *known);
+
+/* -- resources: one file each --------------------------------------------------------------- */
+
+void events_list(struct call *call);
+void events_get(struct call *call);
+void events_verify(struct call *call);
+void alerts_list(struct call *call);
+void alerts_get(struct call *call);
+void alerts_patch(struct call *call);
+void rules_list(struct call *call);
+void rules_get(struct call *call);
+void rules_post(struct call *call);
+void rules_put(struct call *call);
+void rules_patch(struct call *call);
+void rules_delete(struct call *call);
+void rules_backtest(struct call *call);
+void rules_types(struct call *call);
+void webhooks_list(struct call *call);
+void webhooks_get(struct call *call);
+void webhooks_post(struct call *call);
+void webhooks_patch(struct call *call);
+void webhooks_delete(struct call *call);
+void webhooks_test(struct call *call);
+void webhooks_rotate(struct call *call);
+void deliveries_list(struct call *call);
+void deliveries_get(struct call *call);
+void deliveries_replay(struct call *call);
+void keys_list(struct call *call);
+void keys_post(struct call *call);
+void keys_delete(struct call *call);
+void settings_get(struct call *call);
+void settings_patch(struct call *call);
+void workspaces_list(struct call *call);
+void workspaces_post(struct call *call);
+void ops_healthz(struct call *call);
+void ops_readyz(struct call *call);
+void ops_metrics(struct call *call);
+void ops_openapi(struct call *call);
+
+/* Appends the members of `schemas` in openapi.json, from a table of members. */
+void schemas_write(struct buffer *out);
+
+/* Makes a key's text, its hash and the rest of a row; the key must be stored by the caller. */
+void key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key);
+
 /* -- workers (worker.c, server.c) --------------------------------------------------------- */
 
 struct connection; /* a socket we follow (server.c) */

@@ -1,0 +1,254 @@
+/* What operators and their machines ask: alive, ready, numbers, the contract itself. */
+#include "api/api_priv.h"
+#include "codec/time.h"
+
+#include <string.h>
+
+#define FILES_MAX 32
+
+void
+ops_healthz(struct call *call)
+{
+    struct buffer *out = call_answer(call, 200);
+    json_open(out, '{');
+    json_put_str(out, "status", STR("ok"));
+    json_close(out, '}');
+}
+
+static void
+write_files(struct call *call, struct buffer *out)
+{
+    struct enrich_file files[FILES_MAX];
+    size_t count = enrich_files(call->api->options.enrich, files, FILES_MAX);
+    json_name(out, "geo_files");
+    json_open(out, '[');
+    for (size_t i = 0; i < count; i++) {
+        json_open(out, '{');
+        json_put_str(out, "name", str_from(files[i].name));
+        json_put_str(out, "kind", str_from(files[i].kind));
+        json_put_int(out, "entries", (int64_t)files[i].entries);
+        if (files[i].built_at_us != 0) {
+            json_put_time(out, "built_at", files[i].built_at_us);
+            json_put_int(out, "age_days",
+                         (call->taken_at_us - files[i].built_at_us) / TIME_US_PER_DAY);
+        } else {
+            json_put_null(out, "built_at");
+            json_put_null(out, "age_days");
+        }
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+    json_put_str(out, "attribution", enrich_attribution(call->api->options.enrich));
+}
+
+void
+ops_readyz(struct call *call)
+{
+    struct api *api = call->api;
+    struct engine_stats engine;
+    engine_stats(api->options.engine, &engine);
+    log_at newest = log_durable(journal_log(api->options.journal));
+    bool ready = !atomic_load(&api->stopping);
+    struct buffer *out = call_answer(call, ready ? 200 : 503);
+    json_open(out, '{');
+    json_put_str(out, "status", ready ? STR("ready") : STR("stopping"));
+    json_put_str(out, "version", str_from(api->options.version));
+    if (newest != 0)
+        json_put_time(out, "newest_record_at", (int64_t)newest);
+    else
+        json_put_null(out, "newest_record_at");
+    json_put_int(out, "clock_behind_ms", engine.clock_behind_us / 1000);
+    json_put_int(out, "rules_active", (int64_t)engine.rules_active);
+    json_put_int(out, "rules_learning", (int64_t)engine.rules_learning);
+    write_files(call, out);
+    json_close(out, '}');
+}
+
+/* -- metrics, in Prometheus' text format ------------------------------------------------ */
+
+static void
+metric(struct buffer *out, const char *name, const char *type, const char *help, double value)
+{
+    char number[JSON_NUMBER_SIZE];
+    size_t len = json_format_number(value, number);
+    buffer_printf(out, "# HELP tocsin_%s %s\n# TYPE tocsin_%s %s\ntocsin_%s %.*s\n", name, help,
+                  name, type, name, (int)len, number);
+}
+
+struct number {
+    const char *name, *type, *help;
+    double value;
+};
+
+static void
+write_numbers(struct buffer *out, const struct number *numbers, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        metric(out, numbers[i].name, numbers[i].type, numbers[i].help, numbers[i].value);
+}
+
+static void
+write_engine(struct call *call, struct buffer *out)
+{
+    struct engine_stats s;
+    engine_stats(call->api->options.engine, &s);
+    const struct number numbers[] = {
+        {"events_total", "counter", "Events stored.", (double)s.events},
+        {"events_duplicate_total", "counter", "Events whose key was seen before.",
+         (double)s.duplicates},
+        {"alerts_total", "counter", "Alerts raised.", (double)s.alerts},
+        {"alerts_suppressed_total", "counter", "Alerts held back by a cooldown.",
+         (double)s.suppressed},
+        {"commits_failed_total", "counter", "Commits that the disk refused.",
+         (double)s.failed_commits},
+        {"engine_queue_events", "gauge", "Events that wait for the engine.",
+         (double)s.queue_events},
+        {"recovery_differences_total", "counter",
+         "Alerts in the log that the fold at start did not give, or the other way round.",
+         (double)s.recovery_differences},
+        {"checkpoints_total", "counter", "Checkpoints of rule state written.",
+         (double)s.checkpoints},
+        {"checkpoints_late_total", "counter", "Checkpoints due before the last was done.",
+         (double)s.checkpoints_late},
+        {"rule_subjects", "gauge", "Subjects that rules keep a state of.", (double)s.subjects},
+        {"rule_subjects_dropped_total", "counter",
+         "Subjects that had to go because a rule held too many.", (double)s.subjects_dropped},
+        {"rule_state_bytes", "gauge", "Memory of rule states.", (double)s.state_bytes},
+        {"clock_behind_seconds", "gauge", "How far the clock is behind the newest record.",
+         (double)s.clock_behind_us / 1e6},
+        {"rules_active", "gauge", "Rules in force.", (double)s.rules_active},
+        {"rules_learning", "gauge", "Rules that learn from history.", (double)s.rules_learning},
+    };
+    write_numbers(out, numbers, COUNT_OF(numbers));
+}
+
+static void
+write_log(struct call *call, struct buffer *out)
+{
+    struct log_stats s;
+    log_stats(journal_log(call->api->options.journal), &s);
+    const struct number numbers[] = {
+        {"log_segments", "gauge", "Segments of the log.", (double)s.segments},
+        {"log_sealed_bytes", "gauge", "Bytes of sealed segments.", (double)s.sealed_bytes},
+        {"log_open_bytes", "gauge", "Bytes of the open segment.", (double)s.open_bytes},
+        {"log_records_total", "counter", "Records appended since the start.", (double)s.records},
+        {"log_commits_total", "counter", "Commits since the start.", (double)s.commits},
+        {"log_syncs_total", "counter", "Syncs of the log since the start.", (double)s.syncs},
+        {"log_sync_seconds_total", "counter", "Time spent in them.", (double)s.sync_us_total / 1e6},
+        {"log_memory_index_bytes", "gauge", "Memory of the open segment's index.",
+         (double)s.memory_index_bytes},
+        {"log_cache_bytes", "gauge", "Memory of unpacked frames.", (double)s.cache_bytes},
+        {"log_seals_waiting", "gauge", "Segments that wait to be sealed.", (double)s.seals_waiting},
+    };
+    write_numbers(out, numbers, COUNT_OF(numbers));
+}
+
+static void
+write_latency(struct buffer *out, const struct notify_stats *s)
+{
+    static const char name[] = "tocsin_webhook_attempt_duration_seconds";
+    buffer_printf(out, "# HELP %s How long receivers take to answer.\n# TYPE %s histogram\n", name,
+                  name);
+    uint64_t so_far = 0;
+    for (size_t i = 0; i < NOTIFY_BUCKETS; i++) {
+        char bound[JSON_NUMBER_SIZE];
+        size_t len = json_format_number((double)notify_bucket_us[i] / 1e6, bound);
+        so_far += s->latency_bucket[i];
+        buffer_printf(out, "%s_bucket{le=\"%.*s\"} %llu\n", name, (int)len, bound,
+                      (unsigned long long)so_far);
+    }
+    buffer_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name,
+                  (unsigned long long)s->latency_count, name, (double)s->latency_sum_us / 1e6, name,
+                  (unsigned long long)s->latency_count);
+}
+
+static void
+write_notify(struct call *call, struct buffer *out)
+{
+    struct notify_stats s;
+    notify_stats(call->api->options.notify, &s);
+    double waited = 0;
+    if (s.oldest_waiting_at != 0 && call->taken_at_us > s.oldest_waiting_at)
+        waited = (double)(call->taken_at_us - s.oldest_waiting_at) / 1e6;
+    buffer_printf(out,
+                  "# HELP tocsin_webhook_attempts_total Attempts by what they came to.\n"
+                  "# TYPE tocsin_webhook_attempts_total counter\n"
+                  "tocsin_webhook_attempts_total{outcome=\"delivered\"} %llu\n"
+                  "tocsin_webhook_attempts_total{outcome=\"failed\"} %llu\n",
+                  (unsigned long long)s.attempts_delivered, (unsigned long long)s.attempts_failed);
+    const struct number numbers[] = {
+        {"webhook_deliveries_dead_total", "counter", "Deliveries that were given up.",
+         (double)s.deliveries_dead},
+        {"webhook_in_flight", "gauge", "Requests to receivers under way.", (double)s.in_flight},
+        {"webhook_deliveries_waiting", "gauge", "Deliveries that wait.", (double)s.waiting},
+        {"webhook_oldest_waiting_seconds", "gauge", "Age of the oldest of them.", waited},
+    };
+    write_numbers(out, numbers, COUNT_OF(numbers));
+    write_latency(out, &s);
+}
+
+static void
+write_http(struct call *call, struct buffer *out)
+{
+    struct api *api = call->api;
+    uint64_t connections = 0, refused = 0;
+    buffer_add(out, STR("# HELP tocsin_http_answers_total Answers by class of status.\n"
+                        "# TYPE tocsin_http_answers_total counter\n"));
+    for (int class = 1; class < 6; class ++) {
+        uint64_t total = 0;
+        for (size_t i = 0; i < api->worker_count; i++)
+            total += atomic_load_explicit(&api->workers[i].answers[class], memory_order_relaxed);
+        buffer_printf(out, "tocsin_http_answers_total{class=\"%dxx\"} %llu\n", class,
+                      (unsigned long long)total);
+    }
+    for (size_t i = 0; i < api->worker_count; i++) {
+        connections +=
+            atomic_load_explicit(&api->workers[i].open_connections, memory_order_relaxed);
+        refused += atomic_load_explicit(&api->workers[i].refused, memory_order_relaxed);
+    }
+    const struct number numbers[] = {
+        {"http_connections", "gauge", "Open connections.", (double)connections},
+        {"http_overloaded_total", "counter", "Requests refused because too many waited.",
+         (double)refused},
+        {"start_time_seconds", "gauge", "When the server started, since the Unix epoch.",
+         (double)api->started_at_us / 1e6},
+    };
+    write_numbers(out, numbers, COUNT_OF(numbers));
+}
+
+static void
+write_geo(struct call *call, struct buffer *out)
+{
+    struct enrich_file files[FILES_MAX];
+    size_t count = enrich_files(call->api->options.enrich, files, FILES_MAX);
+    buffer_add(out, STR("# HELP tocsin_geo_file_age_seconds Age of a file of places or networks.\n"
+                        "# TYPE tocsin_geo_file_age_seconds gauge\n"));
+    for (size_t i = 0; i < count; i++) {
+        if (files[i].built_at_us == 0)
+            continue;
+        struct buffer name;
+        buffer_init(&name, 1024);
+        json_write_string(&name, str_from(files[i].name)); /* the same escapes do */
+        buffer_printf(out, "tocsin_geo_file_age_seconds{file=%.*s} %lld\n", (int)name.len, name.ptr,
+                      (long long)((call->taken_at_us - files[i].built_at_us) / 1000000));
+        buffer_fini(&name);
+    }
+}
+
+void
+ops_metrics(struct call *call)
+{
+    struct buffer *out = call_answer(call, 200);
+    call->content_type = "text/plain; version=0.0.4; charset=utf-8";
+    write_engine(call, out);
+    write_log(call, out);
+    write_notify(call, out);
+    write_http(call, out);
+    write_geo(call, out);
+}
+
+void
+ops_openapi(struct call *call)
+{
+    api_write_openapi(call_answer(call, 200), call->api->options.version);
+}

@@ -1,0 +1,45 @@
+/* What the commands share: the options, from the command line and the environment. */
+#ifndef MAIN_PRIV_H
+#define MAIN_PRIV_H
+
+#include "base/system.h"
+#include "codec/address.h"
+
+#define TOCSIN_VERSION  "0.1.0"
+#define OPTION_LIST_MAX 64
+
+enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+struct option_list {
+    const char *items[OPTION_LIST_MAX];
+    size_t count;
+};
+
+struct options {
+    const char *data, *listen;
+    struct option_list geo, ip_list, trust_proxy, webhook_allow;
+    const char *asn, *places, *devices;
+    const char *tls_cert, *tls_key;
+    const char *public_url;
+    const char *rules; /* replay */
+    const char *input; /* replay: a file, or NULL or "-" for standard input */
+    int64_t workers, request_timeout_s, segment_bytes;
+    bool metrics_public, http2;
+    /* parsed */
+    struct network trusted[OPTION_LIST_MAX], allowed[OPTION_LIST_MAX];
+};
+
+/* `command` chooses which options there are. False: usage, said on standard error. Values are borrowed from
+ * argv and the environment (lists from the environment are copied for the process's lifetime). */
+bool options_read(const char *command, int argc, char **argv, struct options *options);
+void options_usage(void);
+
+int command_serve(const struct options *options);
+int command_replay(const struct options *options);
+int command_verify(const struct options *options);
+int command_key(const struct options *options);
+
+/* "a: b" on standard error, and EXIT_FAILED. */
+int fail(const struct err *err);
+
+#endif
