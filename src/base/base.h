@@ -127,10 +127,29 @@ void buffer_fini(struct buffer *buffer);
 void buffer_clear(struct buffer *buffer); /* keeps the memory */
 void buffer_add(struct buffer *buffer, struct str text);
 void buffer_add_bytes(struct buffer *buffer, const void *bytes, size_t len);
-void buffer_add_char(struct buffer *buffer, char c);
 void buffer_printf(struct buffer *buffer, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Room for `len` more bytes, to be written by the caller who then adds to len; NULL: ran out. */
-char *buffer_reserve(struct buffer *buffer, size_t len) MUST_USE;
+char *buffer_grow(struct buffer *buffer, size_t len) MUST_USE; /* buffer_reserve's slow way */
+
+/* Room for `len` more bytes, to be written by the caller who then adds to len; NULL: ran out.
+ * These two are called for each token that is written, hence inline. */
+static inline MUST_USE char *
+buffer_reserve(struct buffer *buffer, size_t len)
+{
+    if (len < buffer->cap - buffer->len && !buffer->ran_out)
+        return buffer->ptr + buffer->len;
+    return buffer_grow(buffer, len);
+}
+
+static inline void
+buffer_add_char(struct buffer *buffer, char c)
+{
+    char *at = buffer_reserve(buffer, 1);
+    if (at == NULL)
+        return;
+    *at = c;
+    buffer->len += 1;
+}
+
 struct str buffer_str(const struct buffer *buffer); /* borrowed until the next change */
 
 #endif

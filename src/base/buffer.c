@@ -29,7 +29,7 @@ buffer_clear(struct buffer *buffer)
 }
 
 char *
-buffer_reserve(struct buffer *buffer, size_t len)
+buffer_grow(struct buffer *buffer, size_t len)
 {
     if (buffer->ran_out)
         return NULL;
@@ -68,16 +68,6 @@ void
 buffer_add(struct buffer *buffer, struct str text)
 {
     buffer_add_bytes(buffer, text.ptr, text.len);
-}
-
-void
-buffer_add_char(struct buffer *buffer, char c)
-{
-    char *at = buffer_reserve(buffer, 1);
-    if (at == NULL)
-        return;
-    *at = c;
-    buffer->len += 1;
 }
 
 void

@@ -42,10 +42,8 @@ clock_system(void)
 }
 
 static void
-system_fill(void *self, void *bytes, size_t len)
+ask_kernel(unsigned char *at, size_t len)
 {
-    (void)self;
-    char *at = bytes;
     while (len > 0) {
         ssize_t got = getrandom(at, len, 0);
         must(got > 0 || (got < 0 && errno == EINTR));
@@ -54,6 +52,30 @@ system_fill(void *self, void *bytes, size_t len)
             len -= (size_t)got;
         }
     }
+}
+
+/* Each event's id wants ten random bytes, and a call of the kernel for each would be a tenth of
+ * the cost of an event in a batch. So each thread has some in store, and forgets what it has
+ * given away. */
+static void
+system_fill(void *self, void *bytes, size_t len)
+{
+    static _Thread_local struct {
+        unsigned char bytes[512];
+        size_t left;
+    } store;
+    (void)self;
+    if (len > sizeof store.bytes / 8) {
+        ask_kernel(bytes, len);
+        return;
+    }
+    if (store.left < len) {
+        ask_kernel(store.bytes, sizeof store.bytes);
+        store.left = sizeof store.bytes;
+    }
+    store.left -= len;
+    memcpy(bytes, store.bytes + store.left, len);
+    explicit_bzero(store.bytes + store.left, len);
 }
 
 struct random

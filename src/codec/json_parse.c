@@ -18,7 +18,8 @@
 enum {
     KEPT_SIZE = 1 << 20,
     TEXT_MAX = 256 << 20,
-    TAPE_COUNT_MAX = 0xFFFFFF,        /* counts on the tape stop here */
+    TAPE_COUNT_MAX = 0xFFFFFF, /* counts on the tape stop here */
+    SLACK = 16, /* bytes that may be read behind a string on the tape, which is padded */
     SIMD_LEVELS = JSON_DEPTH_MAX + 1, /* simdjson counts the text itself as a level */
 };
 
@@ -165,6 +166,7 @@ struct walk {
     const uint64_t *next;
     const unsigned char *strings;
     struct arena *arena;
+    char *text; /* room for what strings are still to come, and SLACK bytes */
     struct err *err;
     const struct too_large *too_large, *too_large_end;
     size_t ordinal;
@@ -177,14 +179,36 @@ ran_out(struct walk *walk)
                    walk->arena->limit);
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+/* Each string by itself, so that reading beyond its end is seen. */
+static bool
+keep_text(struct walk *walk, struct str text, struct str *text_out)
+{
+    return arena_copy(walk->arena, text, text_out) || ran_out(walk);
+}
+#else
+/* All strings into one piece, which is as long as the text that holds them. Most are short: two
+ * words at once, of which the next string overwrites what was too much, beat a call of memcpy. */
+static bool
+keep_text(struct walk *walk, struct str text, struct str *text_out)
+{
+    *text_out = (struct str){walk->text, text.len};
+    if (text.len <= SLACK)
+        memcpy(walk->text, text.ptr, SLACK);
+    else
+        memcpy(walk->text, text.ptr, text.len);
+    walk->text += text.len;
+    return true;
+}
+#endif
+
 static bool
 read_text(struct walk *walk, struct str *text_out)
 {
     const unsigned char *at = walk->strings + (*walk->next++ & 0xFFFFFFFFFFFFFF);
     uint32_t len;
     memcpy(&len, at, sizeof len);
-    struct str text = {(const char *)at + sizeof len, len};
-    return arena_copy(walk->arena, text, text_out) || ran_out(walk);
+    return keep_text(walk, (struct str){(const char *)at + sizeof len, len}, text_out);
 }
 
 static void
@@ -347,10 +371,13 @@ parse_with(struct json_parser *parser, struct simd *simd, char *padded, struct s
         .next = tape.words + 1,
         .strings = tape.strings,
         .arena = arena,
+        .text = arena_array(arena, text.len + SLACK, char),
         .err = err,
         .too_large = parser->too_large,
         .too_large_end = parser->too_large + parser->too_large_count,
     };
+    if (walk.text == NULL)
+        return ran_out(&walk);
     struct json json = {0};
     if (!read_value(&walk, tape.words, 0, &json))
         return false;

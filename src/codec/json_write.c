@@ -7,8 +7,7 @@
 
 /* -- strings ----------------------------------------------------------------------- */
 
-/* In each byte's top bit: whether the byte is below 0x20, a quote, or a backslash. Exact up to
- * the first such byte, which is all that is asked. */
+/* Not 0 if a byte of the word is below 0x20, a quote, or a backslash. */
 static uint64_t
 special_bytes(uint64_t word)
 {
@@ -23,22 +22,6 @@ static bool
 is_special(char c)
 {
     return (unsigned char)c < 0x20 || c == '"' || c == '\\';
-}
-
-/* How many bytes from `at` on need no escape. */
-static size_t
-plain_run(const char *at, size_t len)
-{
-    size_t i = 0;
-    for (; len - i >= 8; i += 8) {
-        uint64_t word;
-        memcpy(&word, at + i, 8);
-        if (special_bytes(word) != 0)
-            break;
-    }
-    while (i < len && !is_special(at[i]))
-        i++;
-    return i;
 }
 
 static void
@@ -61,29 +44,85 @@ write_escape(struct buffer *out, char c)
     buffer_add_bytes(out, escape, len);
 }
 
+static size_t
+copy_up_to_special(char *to, const char *from, size_t len)
+{
+    size_t i = 0;
+    for (; i < len && !is_special(from[i]); i++)
+        to[i] = from[i];
+    return i;
+}
+
+/* Fewer than eight bytes, as two halves that may overlap. */
+static bool
+copy_short(char *to, const char *from, size_t len)
+{
+    if (len >= 4) {
+        uint32_t low, high;
+        memcpy(&low, from, 4);
+        memcpy(&high, from + len - 4, 4);
+        memcpy(to, &low, 4);
+        memcpy(to + len - 4, &high, 4);
+        return special_bytes((uint64_t)high << 32 | low) == 0;
+    }
+    return copy_up_to_special(to, from, len) == len;
+}
+
+/* Copies all to `to`, eight bytes at a time, the last eight over some of those before; false when
+ * a byte needs an escape. Most strings are short, and a loop over single bytes at their end would
+ * take longer than all the rest. */
+static bool
+copy_plain(char *to, const char *from, size_t len)
+{
+    if (len < 8)
+        return copy_short(to, from, len);
+    uint64_t word, special = 0;
+    for (size_t i = 0; i + 8 < len; i += 8) {
+        memcpy(&word, from + i, 8);
+        memcpy(to + i, &word, 8);
+        special |= special_bytes(word);
+    }
+    memcpy(&word, from + len - 8, 8);
+    memcpy(to + len - 8, &word, 8);
+    return (special | special_bytes(word)) == 0;
+}
+
+/* Where a byte needs an escape: run after run. */
+static void
+write_escaped(struct buffer *out, struct str text)
+{
+    for (size_t done = 0; done < text.len;) {
+        char *at = buffer_reserve(out, text.len - done);
+        if (at == NULL)
+            return;
+        size_t run = copy_up_to_special(at, text.ptr + done, text.len - done);
+        out->len += run;
+        done += run;
+        if (done < text.len)
+            write_escape(out, text.ptr[done++]);
+    }
+}
+
 void
 json_write_string(struct buffer *out, struct str text)
 {
-    size_t plain = plain_run(text.ptr, text.len);
-    char *at = buffer_reserve(out, plain + 2);
+    char *at = buffer_reserve(out, text.len + 2);
     if (at == NULL)
         return;
-    at[0] = '"';
-    if (plain > 0)
-        memcpy(at + 1, text.ptr, plain);
-    out->len += plain + 1;
-    while (plain < text.len) {
-        write_escape(out, text.ptr[plain++]);
-        size_t run = plain_run(text.ptr + plain, text.len - plain);
-        buffer_add_bytes(out, text.ptr + plain, run);
-        plain += run;
+    *at = '"';
+    if (copy_plain(at + 1, text.ptr, text.len)) {
+        at[text.len + 1] = '"';
+        out->len += text.len + 2;
+        return;
     }
+    out->len += 1;
+    write_escaped(out, text);
     buffer_add_char(out, '"');
 }
 
 /* -- trees --------------------------------------------------------------------------- */
 
-static void
+__attribute__((noinline)) static void
 write_scalar(struct buffer *out, const struct json *json)
 {
     char digits[JSON_NUMBER_SIZE];
@@ -151,6 +190,8 @@ insertion_sort(const struct json_member **sorted, size_t count)
     }
 }
 
+static void write_tree(struct buffer *out, const struct json *json, struct arena *arena);
+
 static void
 write_member(struct buffer *out, const struct json_member *member, bool first, struct arena *arena)
 {
@@ -158,13 +199,14 @@ write_member(struct buffer *out, const struct json_member *member, bool first, s
         buffer_add_char(out, ',');
     json_write_string(out, member->name);
     buffer_add_char(out, ':');
-    if (arena != NULL)
-        json_write_canonical(out, &member->value, arena);
+    if (member->value.type == JSON_STRING)
+        json_write_string(out, member->value.text);
     else
-        json_write(out, &member->value);
+        write_tree(out, &member->value, arena);
 }
 
-static void
+/* Apart, because its array would weigh on the frame of each level of write_tree. */
+__attribute__((noinline)) static void
 write_sorted(struct buffer *out, const struct json *object, struct arena *arena)
 {
     enum { FEW = 32 };

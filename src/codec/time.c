@@ -148,13 +148,11 @@ time_parse(struct str text, int64_t *time_us_out)
 /* -- formatting ------------------------------------------------------------------------ */
 
 static char *
-put(char *at, int number, int digits)
+put2(char *at, int number)
 {
-    for (int i = digits - 1; i >= 0; i--) {
-        at[i] = (char)('0' + number % 10);
-        number /= 10;
-    }
-    return at + digits;
+    at[0] = (char)('0' + number / 10);
+    at[1] = (char)('0' + number % 10);
+    return at + 2;
 }
 
 /* The calendar and the clock of an instant, its offset 0. */
@@ -192,19 +190,21 @@ split(int64_t time_us, struct local_time *out)
 static char *
 put_date_time(char *at, const struct local_time *time)
 {
-    at = put(at, time->year, 4);
+    at = put2(put2(at, time->year / 100), time->year % 100);
     *at++ = '-';
-    at = put(at, time->month, 2);
+    at = put2(at, time->month);
     *at++ = '-';
-    at = put(at, time->day, 2);
+    at = put2(at, time->day);
     *at++ = 'T';
-    at = put(at, time->hour, 2);
+    at = put2(at, time->hour);
     *at++ = ':';
-    at = put(at, time->minute, 2);
+    at = put2(at, time->minute);
     *at++ = ':';
-    at = put(at, time->second, 2);
+    at = put2(at, time->second);
     *at++ = '.';
-    return put(at, time->microsecond, 6);
+    at = put2(at, time->microsecond / 10000);
+    at = put2(at, time->microsecond / 100 % 100);
+    return put2(at, time->microsecond % 100);
 }
 
 void
@@ -222,9 +222,9 @@ local_time_format(const struct local_time *local, char out[static LOCAL_TIME_TEX
     char *at = put_date_time(out, local);
     int minutes = (local->offset_seconds < 0 ? -local->offset_seconds : local->offset_seconds) / 60;
     *at++ = local->offset_seconds < 0 ? '-' : '+';
-    at = put(at, minutes / 60, 2);
+    at = put2(at, minutes / 60);
     *at++ = ':';
-    return (size_t)(put(at, minutes % 60, 2) - out);
+    return (size_t)(put2(at, minutes % 60) - out);
 }
 
 /* -- zones --------------------------------------------------------------------------- */
