@@ -32,6 +32,8 @@ override CXXFLAGS += -std=c++17 -fno-exceptions -fno-rtti $(WARN_BOTH) $(BOTH)
 override LDFLAGS  += $(LDFLAGS.$(V))
 LDLIBS := $(shell pkg-config --libs $(PKGS)) -lstdc++ -lm
 DEPS = -MMD -MP -MF $(basename $@).d
+# One short line for each thing that is made; LOUD=1 shows the commands.
+say = $(if $(LOUD),,@echo '  $@';)
 
 # -- what there is --------------------------------------------------------------
 
@@ -52,32 +54,32 @@ bench-programs: $(BENCH)
 
 $(B)/lib.a: $(OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(say)$(AR) rcs $@ $^
 
 $(B)/%.o: src/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(DEPS) -c -o $@ $<
+	$(say)$(CC) $(CFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/%.o: src/%.cc
 	@mkdir -p $(@D)
-	$(CXX) $(CXXFLAGS) $(DEPS) -c -o $@ $<
+	$(say)$(CXX) $(CXXFLAGS) $(DEPS) -c -o $@ $<
 
 $(B)/test/%.o: test/%.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) -Itest $(DEPS) -c -o $@ $<
+	$(say)$(CC) $(CFLAGS) -Itest $(DEPS) -c -o $@ $<
 
 $(B)/tocsin: $(B)/main/main.o $(B)/lib.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(FUZZ): $(B)/test/fuzz/%.t: $(B)/test/fuzz/%.o $(B)/test/fuzz/replay_main.o $(B)/lib.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(UNIT): $(B)/test/%.t: $(B)/test/%.o $(SUPPORT) $(B)/lib.a
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
 $(B)/bench/%: bench/%.c $(B)/lib.a
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $^ $(LDLIBS)
+	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $^ $(LDLIBS)
 
 # -- checks ---------------------------------------------------------------------
 
