@@ -1,12 +1,13 @@
 /* detect - which events are worth telling someone about.
  *
- * A rule is a fold: state', alert? = step(rule, state, event). No clock, no disk, no randomness: time
- * is the event's own, so live detection, learning, back-test and replay are one function. One file
- * per rule type, each with one row in the table of detectors (detectors.c).
+ * A rule is a fold: state', alert? = step(rule, state, event). No clock, no disk, no randomness:
+ * time is the event's own, so live detection, learning, back-test and replay are one function.
+ * One file per rule type, each with one row in the table of detectors (detectors.c).
  *
- * STATES. A rule keeps a state per subject: a flat run of bytes, at most DETECT_STATE_MAX, made and
- * read by its detector alone. The frame keeps, in front of it, when the rule last raised an alert for
- * the subject and how many were held back since (cooldown). States live in a table per rule. */
+ * STATES. A rule keeps a state per subject: a flat run of bytes, at most DETECT_STATE_MAX, made
+ * and read by its detector alone. The frame keeps, in front of it, when the rule last raised an
+ * alert for the subject and how many were held back since (cooldown). States live in a table per
+ * rule. */
 #ifndef DETECT_H
 #define DETECT_H
 
@@ -23,18 +24,28 @@
 
 /* -- rules as sent ----------------------------------------------------------------- */
 
-/* Reads what was sent to POST, PUT or PATCH /rules over `*rule` (zeroed for a new one): checks name,
- * rule_type, conditions, channels, severity, enabled, cooldown_minutes; writes all defaults in, so that
- * conditions is whole canonical JSON. `patch`: members not sent stay. An unknown member is refused by
- * name. Texts are made in the arena. Does not touch id, versions, times. */
+/* Reads what was sent to POST, PUT or PATCH /rules over `*rule` (zeroed for a new one): checks
+ * name, rule_type, conditions, channels, severity, enabled, cooldown_minutes; writes all
+ * defaults in, so that conditions is whole canonical JSON. `patch`: members not sent stay. An
+ * unknown member is refused by name. Texts are made in the arena. Does not touch id, versions,
+ * times. */
 bool detect_read_rule(const struct json *sent, bool patch, struct arena *arena, struct rule *rule,
                       struct violations *violations) MUST_USE;
+
+/* What only the other rules of the workspace can tell: a combination lists rules that exist and
+ * are no combinations, and a rule that one lists does not become one. `others` may hold the rule
+ * itself, as it was. True for rules of other types. */
+bool detect_check_listed(const struct rule *rule, const struct rule *const *others,
+                         size_t other_count, struct violations *violations) MUST_USE;
+/* Whether it is a combination that lists this one: then that one cannot be deleted. */
+bool detect_lists(const struct rule *rule, struct str rule_id);
 
 /* -- rules that run ------------------------------------------------------------------ */
 
 struct detect_rule; /* compiled; immutable; keeps its own copy of the rule */
-/* ERR_INPUT if the conditions are not what detect_read_rule would have written. `others` are the rules
- * a combination may list (may be NULL, 0 for other types); one that is not there silences it. */
+/* ERR_INPUT if the conditions are not what detect_read_rule would have written. `others` are the
+ * rules a combination may list (may be NULL, 0 for other types); one that is not there silences
+ * it. */
 struct detect_rule *detect_rule_new(const struct rule *rule, const struct rule *const *others,
                                     size_t other_count, struct err *err) MUST_USE;
 void detect_rule_free(struct detect_rule *rule);
@@ -75,8 +86,8 @@ size_t detect_table_bytes(const struct detect_table *table);     /* of memory, a
 uint64_t detect_table_dropped(const struct detect_table *table); /* subjects that had to go */
 uint64_t detect_table_late(const struct detect_table *table); /* events too old for their window */
 
-/* What was changed, so that the owner can put it back or write it down. Called on each put, before it
- * takes effect: `before` NULL when the subject is new; `after` NULL when it goes. */
+/* What was changed, so that the owner can put it back or write it down. Called on each put,
+ * before it takes effect: `before` NULL when the subject is new; `after` NULL when it goes. */
 typedef void (*detect_change_fn)(void *self, struct detect_table *table, struct detect_cell *before,
                                  struct detect_cell *after);
 void detect_table_watch(struct detect_table *table, detect_change_fn fn, void *self);
@@ -86,9 +97,10 @@ void detect_table_undo(struct detect_table *table, struct detect_cell *before,
 
 /* -- the fold -------------------------------------------------------------------------- */
 
-/* One rule over one event, which has its created_at (the stamp). True: `*alert_out` is an alert, its
- * texts in the arena, all set but triggered_at, at and silent. `quiet`: learning; nothing is raised,
- * cooldown included. False otherwise; the arena running out is must() (it is sized for it). */
+/* One rule over one event, which has its created_at (the stamp). True: `*alert_out` is an alert,
+ * its texts in the arena, all set but triggered_at, at and silent. `quiet`: learning; nothing is
+ * raised, cooldown included. False otherwise; the arena running out is must() (it is sized for
+ * it). */
 bool detect_step(const struct detect_rule *rule, struct detect_table *table,
                  const struct event *event, bool quiet, struct arena *arena,
                  struct alert *alert_out);
@@ -98,7 +110,8 @@ bool detect_sees(const struct detect_rule *rule, const struct event *event);
 
 /* -- what there is, for doc/rules.md and GET /rule-types --------------------------------- */
 
-/* Appends a JSON array: rule_type, summary, severity, conditions [{name,type,range,default,summary}]. */
+/* Appends a JSON array: rule_type, summary, severity, conditions
+ * [{name,type,range,default,summary}]. */
 void detect_write_types(struct buffer *out);
 bool detect_type_exists(struct str rule_type);
 

@@ -1,8 +1,8 @@
 /* detect_priv - what the rule types and their frame share.
  *
- * A rule type is one file with one `struct detector`: rows for its conditions, and a step. The frame
- * reads the conditions into the type's own struct by those rows, decides which events it sees, keeps
- * its states and the cooldown, and makes the alert out of what it wrote. */
+ * A rule type is one file with one `struct detector`: rows for its conditions, and a step. The
+ * frame reads the conditions into the type's own struct by those rows, decides which events it
+ * sees, keeps its states and the cooldown, and makes the alert out of what it wrote. */
 #ifndef DETECT_PRIV_H
 #define DETECT_PRIV_H
 
@@ -80,26 +80,27 @@ struct match {
 
 /* -- rows of conditions ----------------------------------------------------------- */
 
-enum condition_type {                      /* it becomes */
-                      CONDITION_INTEGER,   /* int64_t; range low..high */
-                      CONDITION_NUMBER,    /* double; range low..high */
-                      CONDITION_BOOLEAN,   /* bool */
-                      CONDITION_ACTIONS,   /* struct globs: one glob or a list */
-                      CONDITION_AGENTS,    /* struct globs, case ignored */
-                      CONDITION_WHERE,     /* struct where */
-                      CONDITION_FIELD,     /* struct fields of one */
-                      CONDITION_FIELDS,    /* struct fields */
-                      CONDITION_ZONE,      /* struct named_zone */
-                      CONDITION_WEEKDAYS,  /* unsigned, bit 0 is Monday */
-                      CONDITION_CHOICES,   /* unsigned, bit 0 is the first of `choices` */
-                      CONDITION_DATES,     /* struct integers: days since the epoch */
-                      CONDITION_NETWORKS,  /* struct networks */
-                      CONDITION_TEXTS,     /* struct texts */
-                      CONDITION_COUNTRIES, /* struct texts */
-                      CONDITION_ASNS,      /* struct integers */
-                      CONDITION_RULES,     /* struct texts: ids of rules */
-                      CONDITION_OBJECT, /* pointer to a struct of `size`, filled by `members`; NULL: not given */
-                      CONDITION_TYPE_COUNT,
+/* Behind each stands what it becomes. */
+enum condition_type {
+    CONDITION_INTEGER,   /* int64_t; range low..high */
+    CONDITION_NUMBER,    /* double; range low..high */
+    CONDITION_BOOLEAN,   /* bool */
+    CONDITION_ACTIONS,   /* struct globs: one glob or a list */
+    CONDITION_AGENTS,    /* struct globs, case ignored */
+    CONDITION_WHERE,     /* struct where */
+    CONDITION_FIELD,     /* struct fields of one */
+    CONDITION_FIELDS,    /* struct fields */
+    CONDITION_ZONE,      /* struct named_zone */
+    CONDITION_WEEKDAYS,  /* unsigned, bit 0 is Monday */
+    CONDITION_CHOICES,   /* unsigned, bit 0 is the first of `choices` */
+    CONDITION_DATES,     /* struct integers: days since the epoch */
+    CONDITION_NETWORKS,  /* struct networks */
+    CONDITION_TEXTS,     /* struct texts */
+    CONDITION_COUNTRIES, /* struct texts */
+    CONDITION_ASNS,      /* struct integers */
+    CONDITION_RULES,     /* struct texts: ids of rules */
+    CONDITION_OBJECT,    /* pointer to a struct; NULL: not given */
+    CONDITION_TYPE_COUNT,
 };
 
 struct condition {
@@ -274,7 +275,8 @@ void tell_list(struct buffer *out, const struct str *items, size_t count); /* "U
 void tell_duration(struct buffer *out, int64_t duration_us);               /* "5 minutes" */
 void json_put_texts(struct buffer *out, const char *name, const struct str *items, size_t count);
 
-/* -- folds that several types share (first_seen.c, repeated.c) ----------------------------------- */
+/* -- folds that several types share (first_seen.c, repeated.c)
+ * ----------------------------------- */
 
 #define SEEN_MAX       64  /* values that one state knows */
 #define SEEN_VALUE_MAX 256 /* bytes of a value; a longer one is cut and ends in its hash */
@@ -304,6 +306,9 @@ bool repeated_sees(const struct filter *filter, const void *conditions, const st
 bool repeated_subject(const void *conditions, const struct event *event, struct subject *subject);
 void repeated_step(const void *conditions, const struct event *event, struct fold *fold);
 int64_t repeated_memory_us(const void *conditions);
+
+/* Kilometres along a great circle; degrees in. */
+double distance_km(double lat_a, double lon_a, double lat_b, double lon_b);
 
 /* -- the types --------------------------------------------------------------------------------- */
 

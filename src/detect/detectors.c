@@ -2,9 +2,14 @@
 #include "detect/detect_priv.h"
 
 static const struct detector *const detectors[] = {
-    &new_country_detector,
-    &off_hours_detector,
-    &repeated_action_detector,
+    &new_country_detector,           &new_device_detector,
+    &new_network_detector,           &off_hours_detector,
+    &repeated_action_detector,       &high_volume_destructive_detector,
+    &ingestion_spike_detector,       &impossible_travel_detector,
+    &dormant_account_detector,       &blocklisted_ip_detector,
+    &suspicious_user_agent_detector, &watched_action_detector,
+    &session_anomaly_detector,       &sequence_detector,
+    &combination_detector,
 };
 
 const struct detector *

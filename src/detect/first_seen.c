@@ -1,8 +1,8 @@
-/* first_seen - a value that somebody has never shown before: the fold of new_country, new_device and
- * new_network.
+/* first_seen - a value that somebody has never shown before: the fold of new_country, new_device
+ * and new_network.
  *
- * STATE. How many events had a value (to SEEN_COUNT_MAX), how many values are known, then each with
- * the time it was last seen, in the order in which they entered. */
+ * STATE. How many events had a value (to SEEN_COUNT_MAX), how many values are known, then each
+ * with the time it was last seen, in the order in which they entered. */
 #include "detect/detect_priv.h"
 
 #include <string.h>

@@ -1,9 +1,10 @@
 /* repeated - so many events within a window: the fold of repeated_action and
  * high_volume_destructive.
  *
- * STATE. The newest time the group has shown; what is counted, each with its time and, where different
- * values are counted, the hash of its value; then the latest addresses and actors, each with its time.
- * At most threshold - 1 are ever counted: the next one fires, and the window is emptied. */
+ * STATE. The newest time the group has shown; what is counted, each with its time and, where
+ * different values are counted, the hash of its value; then the latest addresses and actors,
+ * each with its time. At most threshold - 1 are ever counted: the next one fires, and the window
+ * is emptied. */
 #include "detect/detect_priv.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* repeated_action - the same thing too often in a short time: guessing a password, spraying one over
- * many accounts, asking for reset after reset. */
+/* repeated_action - the same thing too often in a short time: guessing a password, spraying one
+ * over many accounts, asking for reset after reset. */
 #include "detect/detect_priv.h"
 
 #define AT(member) offsetof(struct repeated, member)

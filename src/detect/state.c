@@ -1,5 +1,6 @@
-/* state - the bytes of a state: counts of seven bits a byte, times and doubles of eight, little-endian,
- * texts behind their length. What is read was written here: anything else is our bug. */
+/* state - the bytes of a state: counts of seven bits a byte, times and doubles of eight,
+ * little-endian, texts behind their length. What is read was written here: anything else is our
+ * bug. */
 #include "detect/detect_priv.h"
 
 #include <string.h>

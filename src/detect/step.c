@@ -1,8 +1,8 @@
 /* step - one rule over one event: the frame around the rule types.
  *
- * STATE. Flags; when the rule last raised an alert for the subject, and how many were held back since,
- * if there is either; then the type's own bytes. In the table of a combination each subject has a byte
- * in front: the number of the listed rule, or OWN for the combination's own. */
+ * STATE. Flags; when the rule last raised an alert for the subject, and how many were held back
+ * since, if there is either; then the type's own bytes. In the table of a combination each
+ * subject has a byte in front: the number of the listed rule, or OWN for the combination's own. */
 #include "detect/detect_priv.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
-/* table - subject -> cell: a chained hash table over nodes that are also a list in the order in which
- * the subjects have to go: by stamp, then by subject, so that the order does not depend on the way
- * the table came about. A put out of that order (a restored checkpoint, an undone change) only notes
- * that the list is to be sorted before the next subject goes. */
+/* table - subject -> cell: a chained hash table over nodes that are also a list in the order in
+ * which the subjects have to go: by stamp, then by subject, so that the order does not depend on
+ * the way the table came about. A put out of that order (a restored checkpoint, an undone
+ * change) only notes that the list is to be sorted before the next subject goes. */
 #include "detect/detect_priv.h"
 
 #include <stdlib.h>

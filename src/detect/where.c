@@ -1,7 +1,7 @@
 /* where - conditions on the fields of an event.
  *
- * A condition on an array holds if it holds for one element. `ne` and `not_in` are the exact negation
- * of `eq` and `in`; every other op but `absent` fails on a field that is not there. */
+ * A condition on an array holds if it holds for one element. `ne` and `not_in` are the exact
+ * negation of `eq` and `in`; every other op but `absent` fails on a field that is not there. */
 #include "detect/detect_priv.h"
 
 #include <string.h>

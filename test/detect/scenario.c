@@ -1,15 +1,16 @@
-/* Plays .scn files through detect/ and holds what the rules say against them. Without arguments, all of
- * test/scenario/. A line that begins with a blank goes on with the line before it; # is a comment.
+/* Plays .scn files through detect/ and holds what the rules say against them. Without arguments,
+ * all of test/scenario/. A line that begins with a blank goes on with the line before it; # is a
+ * comment.
  *
  *   rule {…}                a rule as it is posted; "id" may name it. Before all events.
  *   subjects 3              each rule keeps so many subjects
- *   learn, live             from here on the rules learn silently; alert again (which is the beginning)
+ *   learn, live             from here on the rules learn silently; alert (as from the beginning)
  *   at TIME ACTOR ACTION k=v …    an event. TIME is RFC 3339, or +5m from the event before
  *   alert TYPE ACTOR {…}    what the event above must raise; its context must hold what is in {…}
  *
- * Keys of an event: name, type, ip, country, city, at=LAT,LON, asn, network, lists=a,b, browser, os,
- * device, agent, session, tenant, and metadata.<key>, whose value may be JSON. "quotes" keep blanks.
- * An alert that no line expects is a failure as much as one that is missing. */
+ * Keys of an event: name, type, ip, country, city, at=LAT,LON, asn, network, lists=a,b, browser,
+ * os, device, agent, session, tenant, and metadata.<key>, whose value may be JSON. "quotes" keep
+ * blanks. An alert that no line expects is a failure as much as one that is missing. */
 #include "detect/detect.h"
 #include "model/ids.h"
 #include "tap.h"
