@@ -1,8 +1,8 @@
 /* enrich - what an address and a user agent tell: place, network, device.
  *
  * Files are copied into the data folder under their hash, walked once, and opened from there, so
- * that a file overwritten in place cannot hurt the process. A reload makes a new snapshot beside the
- * old one; readers keep the one they took until they give it back. */
+ * that a file overwritten in place cannot hurt the process. A reload makes a new snapshot beside
+ * the old one; readers keep the one they took until they give it back. */
 #ifndef ENRICH_H
 #define ENRICH_H
 
@@ -43,10 +43,10 @@ bool enrich_event(struct enrich_reader *reader, struct arena *arena, struct even
                   struct err *err) MUST_USE;
 
 struct enrich_file {
-    char name[128]; /* as given */
-    char kind[16];  /* geo, asn, places, devices, list */
+    char name[128];      /* as given */
+    char kind[16];       /* geo, asn, places, devices, list */
     int64_t built_at_us; /* 0: the file does not tell */
-    uint64_t entries;
+    uint64_t entries;    /* rows, networks, regexes; of an MMDB file the nodes of its tree */
 };
 /* What is loaded now, for /readyz and metrics; returns the count, at most `max`. Thread-safe. */
 size_t enrich_files(struct enrich *enrich, struct enrich_file *files_out, size_t max);

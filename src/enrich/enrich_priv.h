@@ -72,14 +72,13 @@ struct mmdb {
     MMDB_s db;
     enum mmdb_schema schema;
     bool is_dbip, is_geolite; /* whom to name as the source */
-    uint64_t records;         /* distinct ones */
     char copy[80];            /* file name in the folder; empty when opened where it lies */
 };
 
 /* Opens the file, or its verified copy in `folder`, and walks it once. `want` MMDB_NETWORKS for an
  * ASN file, else any schema of places. ERR_INPUT: damaged, or holds something else. */
-bool mmdb_open(const char *path, const char *folder, enum mmdb_schema want,
-               struct mmdb **mmdb_out, struct err *err) MUST_USE;
+bool mmdb_open(const char *path, const char *folder, enum mmdb_schema want, struct mmdb **mmdb_out,
+               struct err *err) MUST_USE;
 void mmdb_close(struct mmdb *mmdb);
 /* False when nothing is known. Strings point into the mapped file. */
 bool mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
@@ -88,14 +87,19 @@ bool mmdb_find_network(const struct mmdb *mmdb, const struct address *address, i
                        struct str *org_out);
 
 /* Walks the search tree and every record: each branch ends within the bits of an address, each
- * record decodes within the file, each string is UTF-8. `see` is called with each record. */
-bool mmdb_walk(const MMDB_s *db, void (*see)(void *self, const MMDB_s *db, uint32_t offset),
+ * record decodes within the file, each string is UTF-8. `see` is called with each distinct record,
+ * and ends the walk by saying false. */
+bool mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint32_t offset),
                void *self, struct err *err) MUST_USE;
 
 #define COPY_NAME_SIZE 70 /* 64 hex digits, ".mmdb", NUL */
-/* Puts a verified copy of `path` under its SHA-256 into `folder` (0600), unless it is there. */
+#define COPY_PART_NAME "copying.part"
+/* Sees to it that `folder` holds a copy of `path` (0600). Either it has its name, the SHA-256 of its
+ * content, already; or `*fresh_out`: it lies under COPY_PART_NAME, and copy_keep gives it its name
+ * once it was found sound. */
 bool copy_into(const char *path, const char *folder, char name_out[static COPY_NAME_SIZE],
-               struct err *err) MUST_USE;
+               bool *fresh_out, struct err *err) MUST_USE;
+bool copy_keep(const char *folder, const char *name, struct err *err) MUST_USE;
 /* Removes copies whose names are not among those kept, and what a crash left half copied. */
 void copy_sweep(const char *folder, const char *const *kept, size_t kept_count);
 
@@ -129,8 +133,8 @@ void devices_find(const struct devices *devices, struct device_scratch *scratch,
 /* How many regexes the prefilter let through the last time. */
 size_t device_scratch_tried(const struct device_scratch *scratch);
 
-/* desktop, mobile, tablet, bot, other: from the three families and the text itself. */
-struct str device_type(struct str browser, struct str os, struct str model, struct str user_agent);
+/* desktop, mobile, tablet, bot, other: from the families and the text itself. */
+struct str device_type(struct str os, struct str model, struct str user_agent);
 
 /* -- prefilter: which regexes can match at all --------------------------------------- */
 
@@ -147,8 +151,8 @@ struct prefilter_scratch;
 struct prefilter_scratch *prefilter_scratch_new(const struct prefilter *prefilter);
 void prefilter_scratch_free(struct prefilter_scratch *scratch);
 /* One bit for each regex that may match, in a table that stays valid until the next call. */
-const uint64_t *prefilter_scan(const struct prefilter *prefilter,
-                               struct prefilter_scratch *scratch, struct str text);
+const uint64_t *prefilter_scan(const struct prefilter *prefilter, struct prefilter_scratch *scratch,
+                               struct str text);
 
 /* -- literals: what a regex cannot match without -------------------------------------- */
 
@@ -176,10 +180,10 @@ struct snapshot {
     int references; /* under the lock of struct enrich */
     struct mmdb *geo[GEO_FILES_MAX];
     size_t geo_count;
-    struct mmdb *asn;         /* or NULL */
-    struct places *places;    /* or NULL */
-    struct lists *lists;      /* or NULL */
-    struct devices *devices;  /* or NULL */
+    struct mmdb *asn;        /* or NULL */
+    struct places *places;   /* or NULL */
+    struct lists *lists;     /* or NULL */
+    struct devices *devices; /* or NULL */
     struct enrich_file files[FILES_MAX];
     size_t file_count;
 };
