@@ -33,8 +33,8 @@ struct log *journal_log(struct journal *journal); /* for stats, verify, position
 
 /* -- writing ---------------------------------------------------------------- */
 
-/* Stamps (fills created_at into `stored` at the offset), chains and adds one event; `at` is greater than
- * any position before. The integrity goes out to be answered. */
+/* Stamps (fills created_at into `stored` at the offset), chains and adds one event; `at` is
+ * greater than any position before. The integrity goes out to be answered. */
 struct journal_event {
     struct str workspace_id;
     const struct event *event; /* for its terms */
@@ -54,6 +54,7 @@ bool journal_add_rule(struct journal *journal, log_at at, const struct rule *rul
 bool journal_commit(struct journal *journal, log_done_fn done, void *self,
                     struct err *err) MUST_USE;
 void journal_discard(struct journal *journal);
+/* False: the commit in flight failed, and what was being built on it is discarded too. */
 bool journal_drain(struct journal *journal, struct err *err) MUST_USE;
 
 /* -- reading ------------------------------------------------------------------- */
@@ -64,6 +65,7 @@ struct journal_row {
     enum journal_kind kind;
     struct str workspace_id;
     struct event_integrity integrity; /* of an event */
+    struct str event_id;              /* of a source: whose it is */
     struct str stored;                /* the JSON */
     bool in_force;                    /* of a rule */
 };
@@ -72,8 +74,7 @@ typedef bool (*journal_row_fn)(void *self, const struct journal_row *row); /* fa
 /* All records of the kinds (JOURNAL_KIND_BIT) in the span. For recovery, learning, delivery,
  * export. `workspace_id` absent: all workspaces. */
 bool journal_scan(struct journal *journal, struct log_span span, uint32_t kinds,
-                  struct str workspace_id, journal_row_fn fn, void *self,
-                  struct err *err) MUST_USE;
+                  struct str workspace_id, journal_row_fn fn, void *self, struct err *err) MUST_USE;
 
 /* The event with this id, or at this position; ERR_NOT_FOUND. */
 bool journal_find_event(struct journal *journal, struct str workspace_id, struct str event_id,
@@ -88,8 +89,8 @@ bool journal_alerts_of(struct journal *journal, struct str workspace_id, struct 
 bool journal_find_source(struct journal *journal, struct str workspace_id, struct str event_id,
                          journal_row_fn fn, void *self, struct err *err) MUST_USE;
 
-/* Is there an event with this key (of workspace and tenant) in the span? `*at_out` is its position, 0
- * if none. Kept findable for at least seven days; in fact as long as its segment. */
+/* Is there an event with this key (of workspace and tenant) in the span? `*at_out` is its
+ * position, 0 if none. Kept findable for at least seven days; in fact as long as its segment. */
 bool journal_find_key(struct journal *journal, struct str workspace_id, struct str tenant_id,
                       struct str key, struct log_span span, log_at *at_out,
                       struct err *err) MUST_USE;
@@ -97,12 +98,12 @@ bool journal_find_key(struct journal *journal, struct str workspace_id, struct s
 /* -- lists --------------------------------------------------------------------- */
 
 struct journal_page {
-    log_at from, to; /* inclusive; 0 and UINT64_MAX: no bound */
+    log_at from, to; /* inclusive; 0 and UINT64_MAX (or 0): no bound */
     log_at cursor;   /* rows strictly beyond it, in the list's direction; 0: from the beginning */
     bool ascending;  /* default: newest first */
     size_t limit;
-    int64_t budget_us;      /* looks for at most so long, by `clock`; */
-    uint64_t budget_rows;   /* and at so many records */
+    int64_t budget_us;    /* looks for at most so long, by `clock`; */
+    uint64_t budget_rows; /* and at so many records */
     struct clock clock;
 };
 
@@ -123,9 +124,9 @@ struct journal_event_filter {
     size_t tenant_count;
 };
 bool journal_list_events(struct journal *journal, struct str workspace_id,
-                         const struct journal_event_filter *filter,
-                         const struct journal_page *page, journal_row_fn fn, void *self,
-                         struct journal_page_result *result_out, struct err *err) MUST_USE;
+                         const struct journal_event_filter *filter, const struct journal_page *page,
+                         journal_row_fn fn, void *self, struct journal_page_result *result_out,
+                         struct err *err) MUST_USE;
 
 struct journal_alert_filter {
     struct str rule_type, rule_id, severity, actor_id;
@@ -135,12 +136,12 @@ struct journal_alert_filter {
     bool (*keep)(void *self, struct str alert_id);
     void *keep_self;
 };
-/* page->from and to are on triggered_at here, which may differ a little from the position: the span of
- * positions looked at is that of the page widened by a minute at both ends. */
+/* page->from and to are on triggered_at here, which may differ a little from the position: the
+ * span of positions looked at is that of the page widened by a minute at both ends. */
 bool journal_list_alerts(struct journal *journal, struct str workspace_id,
-                         const struct journal_alert_filter *filter,
-                         const struct journal_page *page, journal_row_fn fn, void *self,
-                         struct journal_page_result *result_out, struct err *err) MUST_USE;
+                         const struct journal_alert_filter *filter, const struct journal_page *page,
+                         journal_row_fn fn, void *self, struct journal_page_result *result_out,
+                         struct err *err) MUST_USE;
 
 /* -- the event chain -------------------------------------------------------------- */
 
