@@ -2,8 +2,8 @@
  *
  *   build/release/bench/place FOLDER FILE.mmdb...
  *
- * FOLDER takes the copies, as the data folder would. Unseen addresses are random public ones, cached
- * ones the same 1,000 again; places are 100,000 random prefixes of both families. */
+ * FOLDER takes the copies, as the data folder would. Unseen addresses are random public ones,
+ * cached ones the same 1,000 again; prefixes are 100,000 random ones of both families. */
 #include "enrich/enrich_priv.h"
 
 #include "base/system.h"

@@ -94,9 +94,9 @@ bool mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint3
 
 #define COPY_NAME_SIZE 70 /* 64 hex digits, ".mmdb", NUL */
 #define COPY_PART_NAME "copying.part"
-/* Sees to it that `folder` holds a copy of `path` (0600). Either it has its name, the SHA-256 of its
- * content, already; or `*fresh_out`: it lies under COPY_PART_NAME, and copy_keep gives it its name
- * once it was found sound. */
+/* Sees to it that `folder` holds a copy of `path` (0600). Either it has its name already, which is
+ * the SHA-256 of its content; or `*fresh_out`: it lies under COPY_PART_NAME, and copy_keep gives it
+ * its name once it was found sound. */
 bool copy_into(const char *path, const char *folder, char name_out[static COPY_NAME_SIZE],
                bool *fresh_out, struct err *err) MUST_USE;
 bool copy_keep(const char *folder, const char *name, struct err *err) MUST_USE;

@@ -106,7 +106,7 @@ compare(struct comparison *comparison, struct str text)
                with.regex[2], without.regex[0], without.regex[1], without.regex[2], STR_ARG(text));
 }
 
-/* As it is, in capitals, and with a piece taken out: what people send is never quite in the list. */
+/* As it is, in capitals, and with a piece taken out: what people send is not quite in the list. */
 static void
 compare_variants(void *self, struct str user_agent, struct str family)
 {
