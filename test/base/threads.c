@@ -165,6 +165,26 @@ test_pool_runs_each_job_once_even_when_freed_at_once(void)
     CHECK_INT(ran, taken);
 }
 
+static void
+push_one(void *self)
+{
+    must(queue_push(self, item_of(1), 1));
+}
+
+static void
+test_pool_runs_jobs_as_they_come(void)
+{
+    struct queue *done = queue_new(8, 8);
+    struct pool *pool = pool_new(2, 8);
+    for (int i = 0; i < 20; i++) {
+        void *item;
+        CHECK(pool_run(pool, push_one, done));
+        CHECK_INT((intmax_t)queue_pop(done, &item, 1, -1), 1);
+    }
+    pool_free(pool);
+    queue_free(done);
+}
+
 struct gate {
     pthread_mutex_t lock;
 };
@@ -211,6 +231,7 @@ main(void)
     RUN(test_every_item_is_popped_once);
     RUN(test_wake_ends_an_endless_wait);
     RUN(test_pool_runs_each_job_once_even_when_freed_at_once);
+    RUN(test_pool_runs_jobs_as_they_come);
     RUN(test_full_pool_refuses);
     RUN(test_randomness_does_not_repeat);
     return tap_done();

@@ -143,6 +143,7 @@ test_contains_looks_past_case(void)
         {STR_INIT("[@]`"), STR_INIT("{`}@"), false},
         {STR_INIT("x\xFFy"), STR_INIT("\xFFY"), true},
         {STR_INIT("\xFF"), STR_INIT("\xFE"), false},
+        {STR_INIT("\x80\xBF"), STR_INIT("?"), false}, /* no two bytes of one character */
         {STR_INIT("\xC3"), STR_INIT("\xC3\xA4"), false},
     };
     for (size_t i = 0; i < COUNT_OF(rows); i++)
