@@ -1,4 +1,9 @@
-# make              the program and all test programs      (V=debug|asan|tsan|release|cov)
+# make run          set up, build and start the server     (ARGS="--listen ...": more options)
+# make test         set up, build, run every test          (V=debug|asan|tsan|release|cov)
+# make bench        measure, and print the table of doc/bench.md
+# make setup        what building needs: apt packages, geo data, the client's dependencies
+# make install      the release program into $(DESTDIR)$(PREFIX)
+# make              the program and all test programs, of this variant
 # make check-unit   run the unit tests and replay the fuzz corpora of this variant
 # make tidy         what no compiler says: layers, lengths, banned calls, format
 # make lint         clang-tidy and cppcheck
@@ -26,11 +31,11 @@ LDFLAGS.release := -pie -Wl,-z,relro,-z,now
 WARN_BOTH := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wcast-qual -Wformat=2 -Werror
 WARN_C    := $(WARN_BOTH) -Wstrict-prototypes -Wmissing-prototypes -Wvla
 BOTH := -D_GNU_SOURCE -DH2O_USE_LIBUV=0 -Isrc -pthread $(FLAGS.$(V)) \
-        $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS)))
+        $(patsubst -I%,-isystem %,$(shell pkg-config --cflags $(PKGS) 2>/dev/null))
 override CFLAGS   += -std=c17 $(WARN_C) $(BOTH)
 override CXXFLAGS += -std=c++17 -fno-exceptions -fno-rtti $(WARN_BOTH) $(BOTH)
 override LDFLAGS  += $(LDFLAGS.$(V))
-LDLIBS := $(shell pkg-config --libs $(PKGS)) -lstdc++ -lm
+LDLIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lstdc++ -lm
 DEPS = -MMD -MP -MF $(basename $@).d
 # One short line for each thing that is made; LOUD=1 shows the commands.
 say = $(if $(LOUD),,@echo '  $@';)
@@ -81,6 +86,36 @@ $(B)/bench/%: bench/%.c $(B)/lib.a
 	@mkdir -p $(@D)
 	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $^ $(LDLIBS)
 
+# -- what people call ---------------------------------------------------------------
+
+PREFIX ?= /usr/local
+JOBS   := -j$(shell nproc)
+AGAIN  := $(MAKE) --no-print-directory $(JOBS)
+
+# Set-up may install the very tools that this file asks at its head, so what follows it is made anew.
+setup:
+	@tools/setup
+
+run:
+	@tools/setup
+	@$(AGAIN) V=release build/release/tocsin
+	@tools/run build/release/tocsin $(ARGS)
+
+test:
+	@tools/setup
+	@$(AGAIN) V=$(V) all
+	@$(MAKE) --no-print-directory V=$(V) check-unit
+	@$(MAKE) --no-print-directory V=$(V) check-api
+
+bench:
+	@tools/setup
+	@$(AGAIN) V=release build/release/tocsin bench-programs
+	@bench/run
+
+install:
+	@$(AGAIN) V=release build/release/tocsin
+	install -D -m 755 build/release/tocsin $(DESTDIR)$(PREFIX)/bin/tocsin
+
 # -- checks ---------------------------------------------------------------------
 
 # TSan's shadow memory collides with a randomised address space.
@@ -89,6 +124,11 @@ PROVE.tsan := $(PROVE) --exec 'setarch -R'
 
 check-unit: $(UNIT) $(FUZZ)
 	$(or $(PROVE.$(V)),$(PROVE)) $^
+
+# The client's own tests need no server, so one variant runs them.
+check-api: $(PROGRAM)
+	V=$(V) node --test $(wildcard test/api/*.test.mjs) \
+	    $(if $(filter debug,$(V)),$(wildcard sdk/js/test/*.test.mjs))
 
 tidy:
 	tools/layers $(LAYERS)
@@ -100,7 +140,7 @@ lint:
 clean:
 	rm -rf build
 
-.PHONY: all bench-programs check-unit tidy lint clean
+.PHONY: setup run test bench install all bench-programs check-unit check-api tidy lint clean
 .SECONDARY:
 -include $(OBJ:.o=.d) $(UNIT:.t=.d) $(FUZZ:.t=.d) $(SUPPORT:.o=.d) $(BENCH:=.d)
 -include $(B)/main/main.d $(B)/test/fuzz/replay_main.d

@@ -308,10 +308,8 @@ worker_start(struct api *api, struct worker *worker, size_t number)
         SSL_CTX_up_ref(api->tls);
     worker->accept =
         (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = api->config.hosts, .ssl_ctx = api->tls};
-    int fd = number == 0 ? api->listen_fd : fcntl(api->listen_fd, F_DUPFD_CLOEXEC, 3);
+    int fd = fcntl(api->listen_fd, F_DUPFD_CLOEXEC, 3); /* each loop closes its own */
     must(fd >= 0);
-    if (number == 0)
-        api->listen_fd = -1;
     worker->listener = h2o_evloop_socket_create(worker->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
     worker->listener->data = worker;
     must(pthread_create(&worker->thread, NULL, run_worker, worker) == 0);
