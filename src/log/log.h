@@ -2,7 +2,7 @@
  *
  * Knows bytes, terms and hashes; no event, no JSON. One thread writes (the
  * owner); any thread may read. The format stands in doc/log-format.md and at the
- * head of the file that writes it (segment.c).
+ * heads of the files that write it (format.c, seal.c, seal_index.c).
  *
  * A log is a folder of segments of about `segment_bytes`. A segment is a header and a run of
  * records; records are grouped in commits, each ended by a closing record with the hash of the
@@ -24,8 +24,8 @@
 #include "base/base.h"
 
 #define LOG_HASH_SIZE     32
-#define LOG_TERMS_MAX     64                /* of one record */
-#define LOG_PAYLOAD_MAX   (1024u * 1024u)   /* bytes of one record */
+#define LOG_TERMS_MAX     64                   /* of one record */
+#define LOG_PAYLOAD_MAX   (1024u * 1024u)      /* bytes of one record */
 #define LOG_COMMIT_MAX    (8u * 1024u * 1024u) /* bytes of one commit */
 #define LOG_SEGMENT_MIN   (64u * 1024u)
 #define LOG_SEGMENT_BYTES (256u * 1024u * 1024u) /* default */
@@ -41,18 +41,19 @@ struct log_file; /* the disk's own */
 struct log_disk {
     void *self;
     bool (*open)(void *self, const char *name, bool create, struct log_file **file_out,
-                 struct err *err);
+                 struct err *err); /* create: empty, whatever was there */
     bool (*write)(void *self, struct log_file *file, uint64_t at, const void *data, size_t len,
                   struct err *err);
     bool (*read)(void *self, struct log_file *file, uint64_t at, void *data, size_t len,
-                 struct err *err); /* all of it, or false */
+                 struct err *err);                                    /* all of it, or false */
     bool (*sync)(void *self, struct log_file *file, struct err *err); /* fdatasync */
     bool (*truncate)(void *self, struct log_file *file, uint64_t len, struct err *err);
     bool (*reserve)(void *self, struct log_file *file, uint64_t len, struct err *err);
     bool (*size)(void *self, struct log_file *file, uint64_t *len_out, struct err *err);
     void (*close)(void *self, struct log_file *file);
     bool (*rename)(void *self, const char *from, const char *to, struct err *err); /* + sync dir */
-    bool (*remove)(void *self, const char *name, struct err *err);
+    bool (*remove)(void *self, const char *name,
+                   struct err *err); /* + sync dir; true if not there */
     bool (*list)(void *self, void (*name)(void *each, const char *name), void *each,
                  struct err *err);
 };
@@ -65,9 +66,9 @@ void log_disk_close(struct log_disk *disk);
 /* -- a record ------------------------------------------------------------ */
 
 struct log_record {
-    log_at at;     /* greater than every one before */
-    uint8_t kind;  /* 1..250 */
-    const uint64_t *terms; /* hashes it can be found by */
+    log_at at;             /* greater than every one before */
+    uint8_t kind;          /* 1..250 */
+    const uint64_t *terms; /* hashes it can be found by; kept in ascending order, each once */
     size_t term_count;
     struct str label; /* optional, at most 300 bytes: distinct labels can be listed (log_labels) */
     struct str parts[3]; /* the payload, joined */
@@ -91,28 +92,30 @@ struct log_options {
     uint64_t cache_bytes;   /* of unpacked frames; 0: 32 MiB */
     bool read_only;         /* for offline verify: recovers nothing, writes nothing */
     /* Asked when a new segment is made: an opaque note (at most 1 MiB) kept in its header, for the
-     * owner to start from (log_note): the state at that segment's beginning. May be NULL. Called on
-     * the owner's thread, from log_commit. */
+     * owner to start from (log_note): the state at that segment's beginning. That is the state
+     * *before* the commit in hand, which will be the segment's first, and after all that were
+     * handed over. May be NULL. Called on the owner's thread, from log_commit. */
     void (*write_note)(void *self, struct buffer *note_out);
     void *note_self;
 };
 
 struct log_recovery {
-    bool torn;             /* something after the last closed commit was dropped */
+    bool torn; /* something after the last closed commit was dropped */
     uint64_t torn_bytes;
     char torn_text[200];   /* "000....log: 312 bytes after offset 81920 were no whole commit" */
-    bool stopped_in_order; /* the last commit is a stop */
+    bool stopped_in_order; /* the last commit is a stop, or there is none */
 };
 
 struct log;
 /* Recovers: ERR_CORRUPT names file and offset of damage that is more than a torn end; then nothing
- * has been changed on disk. A new folder gets a random seed for hash terms. */
+ * has been changed on disk. With read_only, damage is no obstacle: log_verify tells all of it, and
+ * the reading calls answer with it. A new folder gets a random seed for hash terms. */
 bool log_open(const struct log_options *options, struct log **log_out,
               struct log_recovery *recovery_out, struct err *err) MUST_USE;
 /* Waits for what is in flight, appends a stop commit (not in read_only), ends the threads. */
 void log_close(struct log *log);
 
-uint64_t log_seed(const struct log *log);  /* for making terms; fixed for the folder's lifetime */
+uint64_t log_seed(const struct log *log); /* for making terms; fixed for the folder's lifetime */
 /* The newest durable record's position; 0 when empty. Any thread. */
 log_at log_durable(const struct log *log);
 /* The note in the newest segment's header, and the position before its first record. The note is
@@ -135,9 +138,13 @@ typedef void (*log_done_fn)(void *self, bool ok, const struct err *err);
  * called, and the caller must undo both. After that the log can be used again. */
 bool log_commit(struct log *log, log_done_fn done, void *self, struct err *err) MUST_USE;
 void log_discard(struct log *log); /* drops the commit being built */
-/* Waits for the commit in flight; false if it failed (its `done` has been called). */
+/* Waits for the commit in flight; false if it failed (its `done` has been called): then the one
+ * being built is dropped too. */
 bool log_drain(struct log *log, struct err *err) MUST_USE;
 bool log_in_flight(const struct log *log);
+/* Waits until no segment waits to be sealed; false (ERR_IO) if one could not be. Any thread. For
+ * imports that outrun the sealing, and for benches and tests. */
+bool log_settle(struct log *log, struct err *err) MUST_USE;
 
 /* -- reading: any thread ---------------------------------------------------- */
 
@@ -167,7 +174,8 @@ bool log_labels(struct log *log, struct log_span span, bool (*fn)(void *self, st
                 void *self, struct err *err) MUST_USE;
 
 /* The first position that is not in a sealed segment: what is before it can only be read from disk
- * (slow), what is from it on is in the memory index (fast, never waits for disk reads of frames). */
+ * (slow), what is from it on is in the memory index (fast, never waits for disk reads of frames).
+ * */
 log_at log_open_since(const struct log *log);
 
 /* -- verifying --------------------------------------------------------------- */
@@ -187,7 +195,8 @@ bool log_verify(struct log *log, void (*fn)(void *self, const struct log_finding
 /* -- numbers for metrics -------------------------------------------------------- */
 
 struct log_stats {
-    uint64_t segments, sealed_bytes, open_bytes, commits, records, syncs, sync_us_total;
+    uint64_t segments, sealed_bytes, open_bytes, records;
+    uint64_t commits, syncs, sync_us_total; /* since it was opened */
     uint64_t memory_index_bytes, cache_bytes, seals_waiting;
 };
 void log_stats(const struct log *log, struct log_stats *stats_out);

@@ -1,5 +1,5 @@
-/* log_priv - what the files of the log share. The format itself is told in format.c (a segment as it
- * is written) and seal.c (one that is sealed), and with examples in doc/log-format.md. */
+/* log_priv - what the files of the log share. The format itself is told in format.c (a segment as
+ * it is written) and seal.c (one that is sealed), and with examples in doc/log-format.md. */
 #ifndef LOG_PRIV_H
 #define LOG_PRIV_H
 
@@ -10,7 +10,8 @@
 #include <stdatomic.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian, and so are we");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+               "the format is little-endian, and so are we");
 
 enum {
     HEADER_SIZE = 96, /* of a segment, its note aside */
@@ -102,8 +103,9 @@ void header_encode(struct buffer *out, const struct header *header, struct str n
 /* NULL, or why these bytes (at least HEADER_SIZE) are no header. */
 const char *header_head(const unsigned char *bytes, struct header *header_out);
 const char *header_check(const unsigned char *bytes, const struct header *header); /* all of it */
-/* Reads, checks, and gives the note (base_free) unless note_out is NULL. */
-bool header_read(const struct log_disk *disk, struct log_file *file, uint64_t at,
+/* Reads what stands between `at` and `limit`, checks, and gives the note (base_free) unless
+ * note_out is NULL. */
+bool header_read(const struct log_disk *disk, struct log_file *file, uint64_t at, uint64_t limit,
                  struct header *header_out, char **note_out, struct err *err);
 
 struct record_view {
@@ -142,8 +144,8 @@ bool walk_bytes(struct walk *walk, size_t want, const unsigned char **bytes_out,
 bool walk_record(struct walk *walk, struct record_view *view_out, const char **why_out,
                  struct err *err);
 
-/* The commit chain, checked record by record. Whatever it complains about, it goes on as if that were
- * right, so that what follows is not blamed too. */
+/* The commit chain, checked record by record. Whatever it complains about, it goes on as if that
+ * were right, so that what follows is not blamed too. */
 struct chain {
     struct sha256 *record_sha, *commit_sha;
     struct tail tail; /* after the last commit that was closed */
@@ -151,7 +153,8 @@ struct chain {
     uint64_t start;   /* where the commit being read begins */
     uint32_t count;   /* its records so far */
     bool lost;        /* something in it could not be read: its hash cannot be checked */
-    bool stopped;     /* it holds a stop record */
+    bool stopping;    /* the commit being read holds a stop record */
+    bool stopped;     /* the last one closed did */
 };
 void chain_init(struct chain *chain, const struct header *header);
 void chain_enter(struct chain *chain, const struct header *header); /* the next segment */
@@ -197,7 +200,7 @@ size_t memory_index_bytes(const struct memory_index *index);
 size_t memory_index_terms(const struct memory_index *index);
 uint64_t memory_index_term(const struct memory_index *index, size_t number, uint64_t *posting_out);
 
-/* -- cache.c: unpacked pieces of sealed segments ----------------------------------- */
+/* -- frames.c: unpacked pieces of sealed segments ---------------------------------- */
 
 enum { BLOCK_DIRECTORY = -1, BLOCK_DICTIONARY = -2 }; /* as numbers; frames count from 0 */
 struct block {
@@ -205,7 +208,7 @@ struct block {
     uint64_t segment_id;
     int64_t number;
     unsigned refs;
-    size_t size; /* of the memory it holds */
+    size_t size;      /* of the memory it holds */
     void *dictionary; /* a ZSTD_DDict */
     uint32_t count;   /* of offsets */
     uint32_t len;
@@ -216,8 +219,8 @@ struct cache;
 struct cache *cache_new(uint64_t bytes_max);
 void cache_free(struct cache *cache);
 struct block *cache_find(struct cache *cache, uint64_t segment_id, int64_t number);
-/* Gives a block that was made into the cache's care; what is returned (it, or the one that was there
- * already) is held by the caller. */
+/* Gives a block that was made into the cache's care; what is returned (it, or the one that was
+ * there already) is held by the caller. */
 struct block *cache_put(struct cache *cache, struct block *block);
 void cache_release(struct cache *cache, struct block *block);
 struct block *block_new(size_t bytes, size_t offsets); /* not in the cache until it is put there */
@@ -255,7 +258,12 @@ void sealed_head_encode(unsigned char out[static SEALED_HEAD], const struct seal
 /* NULL, or why these bytes are no sealed segment of `file_size` bytes. */
 const char *sealed_head_parse(const unsigned char bytes[static SEALED_HEAD], uint64_t file_size,
                               struct sealed *sealed_out);
+struct segment;
+struct log;
 bool is_sealed(const unsigned char *bytes); /* the first 8 */
+/* Takes over the file on true. `note_out` (may be NULL) as in header_read. */
+bool sealed_open(struct log *log, struct log_file *file, struct segment **segment_out,
+                 char **note_out, struct err *err);
 
 struct frame {
     uint64_t offset; /* within SECTION_FRAMES */
@@ -266,8 +274,12 @@ struct frame {
 void frame_encode(unsigned char out[static DIRECTORY_ENTRY], const struct frame *frame);
 struct frame frame_parse(const unsigned char bytes[static DIRECTORY_ENTRY]);
 
-struct segment;
-struct log;
+bool sealed_damaged(const struct segment *segment, uint64_t offset, const char *why,
+                    struct err *err); /* false */
+bool sealed_read(const struct segment *segment, uint64_t at, void *to, size_t len, struct err *err);
+/* A section as it stands, its checksum looked at. */
+bool sealed_section(const struct segment *segment, enum section_name name, unsigned char *to,
+                    struct err *err);
 bool sealed_directory(struct log *log, const struct segment *segment, struct block **block_out,
                       struct err *err);
 /* A frame's records (terms cut out), with the offset of each row. `keep`: in the cache. */
@@ -277,13 +289,13 @@ bool sealed_frame(struct log *log, const struct segment *segment, int64_t number
 /* A term's rows: either here, or in chunks in the file. */
 struct list {
     uint32_t count;
-    const uint32_t *rows;        /* NULL: in chunks */
-    const unsigned char *table;  /* LIST_ENTRY bytes each: first row, end, checksum */
+    const uint32_t *rows;       /* NULL: in chunks */
+    const unsigned char *table; /* LIST_ENTRY bytes each: first row, end, checksum */
     size_t chunks;
-    uint64_t offset;             /* of the first chunk, in the file */
+    uint64_t offset; /* of the first chunk, in the file */
 };
-bool sealed_find(struct log *log, const struct segment *segment, uint64_t term,
-                 struct arena *arena, struct list *list_out, struct err *err);
+bool sealed_find(struct log *log, const struct segment *segment, uint64_t term, struct arena *arena,
+                 struct list *list_out, struct err *err);
 bool sealed_chunk(struct log *log, const struct segment *segment, const struct list *list,
                   size_t chunk, uint32_t rows_out[static LIST_CHUNK], size_t *count_out,
                   struct err *err);
@@ -299,12 +311,18 @@ struct bucket {
 const char *bucket_begin(struct bucket *bucket, const unsigned char *bytes, size_t len,
                          uint32_t number, uint32_t bits);
 bool bucket_next(struct bucket *bucket, const char **why_out); /* false and no why: the end */
-bool rows_decode(const unsigned char **at, const unsigned char *end, size_t count, uint32_t *rows_out);
+bool sealed_bucket(const struct segment *segment, uint32_t number, struct arena *arena,
+                   struct bucket *bucket_out, struct err *err);
+bool sealed_list(const struct segment *segment, const struct bucket *bucket, struct arena *arena,
+                 struct list *list_out, struct err *err);
+bool rows_decode(const unsigned char **at, const unsigned char *end, size_t count,
+                 uint32_t *rows_out);
 bool sealed_labels(struct log *log, const struct segment *segment, struct arena *arena,
                    struct str *labels_out, struct err *err);
 
-uint64_t bloom_block_of(uint64_t term, uint64_t blocks);
-bool bloom_bit(uint64_t term, unsigned probe, uint32_t *bit_out); /* false: no more probes */
+/* The filter: so many blocks, zeros at first; the checksums come last. */
+void filter_add(unsigned char *filter, uint64_t blocks, uint64_t term);
+void filter_finish(unsigned char *filter, uint64_t blocks);
 uint32_t bucket_of(uint64_t term, uint32_t bits);
 
 /* -- seal.c, seal_index.c: making one ----------------------------------------------- */
@@ -319,7 +337,8 @@ struct sink {
     int section; /* -1: none begun */
 };
 bool sink_add(struct sink *sink, const void *bytes, size_t len, struct err *err);
-bool sink_begin(struct sink *sink, enum section_name section, struct err *err); /* ends the one before */
+bool sink_begin(struct sink *sink, enum section_name section,
+                struct err *err); /* ends the one before */
 bool sink_end(struct sink *sink, struct err *err);
 bool seal_index(struct sink *sink, const struct memory_index *index, struct err *err);
 void *sealer_main(void *log);
@@ -336,8 +355,9 @@ struct segment {
     struct header header;
     struct memory_index *memory; /* NULL: sealed */
     struct sealed *sealed;       /* NULL: plain */
-    uint64_t end;                /* of the last commit; where the next is written */
-    struct tail tail;            /* the chain at `end`; set when it is no longer written */
+    uint64_t end;     /* of the last commit, where the next is written; changed under log->mutex */
+    struct tail tail; /* the chain at `end`; set when it is no longer written */
+    bool waiting;     /* to be sealed; under log->mutex */
 };
 struct segment *segment_new(struct log *log, struct log_file *file, const struct header *header);
 void segment_unref(struct segment *segment);
@@ -354,7 +374,49 @@ void segments_release(struct segments *segments);
 void segments_change(struct log *log, struct segment *drop, struct segment *add);
 bool make_room(struct log *log, struct err *err); /* for the commit in hand */
 
-/* -- commit.c: building, handing over, writing ----------------------------------------- */
+/* -- rows.c: a segment's rows, and which of them match -------------------------------------- */
+
+/* A segment as one query sees it: what is published later is not there. */
+struct view {
+    struct log *log;
+    const struct segment *segment;
+    uint32_t rows;
+    bool descending;
+};
+/* The first row at or behind the position; view->rows if there is none. */
+bool rows_from(const struct view *view, log_at at, uint32_t *row_out, struct err *err);
+
+/* Reads rows one by one, best in the view's direction. */
+struct reader {
+    struct view view;
+    bool ahead; /* neighbours will be wanted too */
+    struct block *frame;
+    uint32_t frame_from, frame_to; /* its rows */
+    struct buffer window;
+    uint64_t window_at;
+};
+void reader_init(struct reader *reader, struct view view, bool ahead);
+void reader_fini(struct reader *reader);
+bool reader_row(struct reader *reader, uint32_t row, struct log_row *row_out, struct err *err);
+uint8_t reader_kind(const struct reader *reader, uint32_t row); /* 0: read it to know */
+
+/* The rows from `low` to before `high` that have one term of each group, in the view's order. */
+struct match {
+    struct view view;
+    uint32_t low, high;
+    struct cursor *cursors;
+    const struct log_any *groups;
+    size_t group_count;
+    bool over;
+    uint32_t next; /* row to look at */
+};
+bool match_begin(struct match *match, struct view view, const struct log_any *groups, size_t count,
+                 struct arena *arena, struct err *err); /* low and high have been set */
+bool match_next(struct match *match, uint32_t *row_out, bool *found_out, struct err *err);
+/* Of one term in all rows of a sealed segment; false: it must be counted row by row. */
+bool match_count(const struct match *match, uint64_t *count_out);
+
+/* -- log.c: building, handing over, writing ---------------------------------------------- */
 
 struct commit {
     struct buffer bytes, hashes;
@@ -364,8 +426,6 @@ struct commit {
     log_done_fn done;
     void *self;
 };
-void *writer_main(void *log);
-bool commit_stop(struct log *log, struct err *err); /* the last act */
 
 struct next {
     pthread_mutex_t mutex;
@@ -389,8 +449,10 @@ struct log {
     struct tail tail;     /* the writer's while a commit is in flight */
     log_at last_at;       /* of the newest row added */
     bool needs_roll;      /* likewise */
-    char strays[2][NAME_SIZE]; /* files that may be there and must not, before anything is written */
-    struct buffer note;
+    char strays[2]
+               [NAME_SIZE]; /* files that may be there and must not, before anything is written */
+    struct buffer note, newest_note; /* being written; of the newest segment */
+    log_at note_before;
     struct sha256 *owner_sha, *writer_sha, *chain_sha;
     struct next next;
 
@@ -400,17 +462,36 @@ struct log {
     struct commit *in_flight;
     bool linked, failed, ending, wants_next;
     struct err failure;
-    struct segment *sealing[SEALS_WAITING_MAX]; /* oldest first; each with a reference */
-    size_t sealing_count;
-    bool kicked;         /* try again at once */
-    uint64_t seal_tries; /* that failed */
-    struct err seal_err; /* of the last try; ERR_NONE: it went well */
+    size_t sealing_count; /* segments that wait to be sealed */
+    bool kicked;          /* try again at once */
+    uint64_t seal_tries;  /* that failed */
+    struct err seal_err;  /* of the last try; ERR_NONE: it went well */
     pthread_t writer, sealer;
 
-    atomic_ullong commits_done, records_done, syncs, sync_us;
+    atomic_ullong commits_done, syncs, sync_us;
     atomic_bool stopping;
 };
 
+/* -- recover.c, verify.c -------------------------------------------------------------------- */
+
+/* What lies behind a place where no record could be read. */
+struct rest {
+    uint64_t used_to;                /* the end of what is not zero */
+    unsigned closes;                 /* whole closing records */
+    uint64_t close_start, close_end; /* of the first of them */
+};
+bool look_behind(struct walk *walk, uint64_t from, struct rest *rest, struct err *err);
+/* What verify asks of a sealed segment; `chain` has entered it. */
+struct sealed_check {
+    struct log *log;
+    const struct segment *segment;
+    struct chain *chain;
+    uint64_t records;
+    void (*say)(void *self, uint64_t offset, log_at at, const char *text);
+    void *self;
+};
+bool verify_sealed(struct sealed_check *check, struct err *err); /* false: it cannot be read */
+const char *text_of(const struct err *err);
 bool recover(struct log *log, struct log_recovery *recovery, struct err *err);
 
 #endif
