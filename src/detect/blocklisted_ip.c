@@ -51,7 +51,7 @@ step(const void *self, const struct event *event, struct fold *fold)
 {
     const struct blocklisted_ip *rule = self;
     const struct network *found =
-        event->has_address ? networks_find(&rule->networks, &event->address) : NULL;
+        event->has_address ? named_networks_find(&rule->networks, &event->address) : NULL;
     struct str list = find_list(&rule->lists, &event->network), network = {0};
     if ((found == NULL && list.ptr == NULL) || !fold_fires(fold))
         return;

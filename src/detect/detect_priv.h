@@ -157,7 +157,8 @@ bool globs_match(const struct globs *globs, struct str text);
 const struct glob *globs_match_agent(const struct globs *globs, struct str agent);
 bool where_holds(const struct where *where, const struct event *event);
 /* The longest that holds the address, or NULL. */
-const struct network *networks_find(const struct networks *networks, const struct address *address);
+const struct network *named_networks_find(const struct networks *networks,
+                                          const struct address *address);
 bool match_holds(const struct match *match, const struct event *event);
 bool filter_takes(const struct filter *filter, const struct event *event); /* but for exclude */
 bool exclude_holds(const struct exclude *exclude, const struct event *event);

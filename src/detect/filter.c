@@ -34,7 +34,8 @@ exclude_holds(const struct exclude *exclude, const struct event *event)
             return true;
     return texts_hold(&exclude->actors, event->actor_id) ||
            texts_hold(&exclude->countries, event->location.country) ||
-           (event->has_address && networks_find(&exclude->networks, &event->address) != NULL) ||
+           (event->has_address &&
+            named_networks_find(&exclude->networks, &event->address) != NULL) ||
            (event->user_agent.len > 0 &&
             globs_match_agent(&exclude->user_agents, event->user_agent) != NULL);
 }
@@ -45,7 +46,8 @@ void
 subject_add(struct subject *subject, const void *bytes, size_t len)
 {
     must(len <= sizeof subject->bytes - subject->len);
-    memcpy(subject->bytes + subject->len, bytes, len);
+    if (len > 0)
+        memcpy(subject->bytes + subject->len, bytes, len);
     subject->len += len;
 }
 

@@ -48,7 +48,7 @@ networks_read(struct reading *reading, const struct condition *row, struct str p
 }
 
 const struct network *
-networks_find(const struct networks *networks, const struct address *address)
+named_networks_find(const struct networks *networks, const struct address *address)
 {
     for (size_t first = 0; first < networks->count;) {
         const struct network *group = &networks->items[first];

@@ -183,7 +183,7 @@ in_networks(const struct networks *networks, const struct json *value)
 {
     struct address address;
     return value->type == JSON_STRING && address_parse(value->text, &address) &&
-           networks_find(networks, &address) != NULL;
+           named_networks_find(networks, &address) != NULL;
 }
 
 static bool
