@@ -72,6 +72,8 @@ bool store_rule(struct store *store, struct str workspace_id, struct str id, str
                 struct rule *rule_out, struct err *err) MUST_USE;
 
 /* -- webhooks --------------------------------------------------------------------------- */
+/* Adds or replaces by id; an enabled one is in force (`until` 0). ERR_LIMIT beyond LIMIT_WEBHOOKS,
+ * ERR_NOT_FOUND when it was deleted. */
 bool store_webhook_put(struct store *store, const struct webhook *webhook,
                        struct err *err) MUST_USE;
 /* Kept, with `until`, as long as deliveries of it may be wanted; not listed any more. */

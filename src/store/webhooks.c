@@ -62,6 +62,11 @@ write_row(struct sql *sql, const struct webhook *webhook, bool deleted, struct e
 bool
 store_webhook_put(struct store *store, const struct webhook *webhook, struct err *err)
 {
+    /* One that is switched on again is in force again. */
+    struct webhook next = *webhook;
+    if (next.enabled)
+        next.until = 0;
+    webhook = &next;
     struct sql *sql = &store->write;
     sql_lock(sql);
     bool ok =

@@ -315,6 +315,9 @@ test_a_webhook_that_was_switched_off_says_why_and_since_when(void)
     CHECK(same(back.disabled_reason, STR("it answered 410")));
     CHECK_INT(back.until, 300);
     CHECK_INT(back.updated_at, 9000000);
+    back.enabled = true; /* by hand: in force again */
+    CHECK(store_webhook_put(bench.store, &back, &bench.err));
+    CHECK_INT(only_webhook(&bench, false).until, 0);
     bench_free(&bench);
 }
 
