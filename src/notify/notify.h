@@ -1,9 +1,9 @@
 /* notify - who wants to hear of an alert gets it: schedule, payloads, signatures, transport.
  *
- * A thread of its own follows the log from a stored cursor, makes a delivery for every alert and every
- * webhook in force that takes it, and sends what is due. N1: for every alert, and every webhook with
- * since <= its position < until that takes it, there is exactly one delivery; it ends delivered or
- * dead. What a crash forgets goes out again under the same webhook-id. */
+ * A thread of its own follows the log from a stored cursor, makes a delivery for every alert and
+ * every webhook in force that takes it, and sends what is due. N1: for every alert, and every
+ * webhook with since <= its position < until that takes it, there is exactly one delivery; it
+ * ends delivered or dead. What a crash forgets goes out again under the same webhook-id. */
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
@@ -12,12 +12,13 @@
 #include "journal/journal.h"
 #include "store/store.h"
 
-#define NOTIFY_SCHEDULE_STEPS 9 /* retries after the first attempt */
+#define NOTIFY_SCHEDULE_STEPS 9      /* retries after the first attempt */
+#define NOTIFY_WAITING_MAX    100000 /* deliveries per webhook; then the oldest is dead */
 
-/* How requests are made; the real one is libcurl's (notify_transport_curl), tests hand in theirs. All
- * calls on the notify thread. */
-struct notify_request {
-    uint64_t token; /* given back with the result */
+/* How requests are made; the real one is libcurl's (notify_transport_curl), tests hand in
+ * theirs. All calls on the notify thread. */
+struct notify_request { /* all of it is copied by `start` */
+    uint64_t token;     /* given back with the result */
     const char *url;
     const char *const *headers; /* "Name: value", NULL at the end */
     struct str body;
@@ -49,15 +50,17 @@ struct notify_options {
     struct journal *journal;
     struct store *store;
     struct clock clock;
-    struct random random; /* for the ±10 % of the schedule */
+    struct random random;              /* for the ±10 % of the schedule */
     struct notify_transport transport; /* taken over: closed by notify_free */
+    size_t waiting_max;                /* deliveries per webhook; 0: NOTIFY_WAITING_MAX */
+    const char *version;               /* for User-Agent: Tocsin/<version>; NULL: none is named */
 };
 
 struct notify;
 bool notify_new(const struct notify_options *options, struct notify **notify_out,
                 struct err *err) MUST_USE;
-/* One round: reads the log from the cursor, makes rows, sends what is due, waits at most wait_us for
- * something to happen. notify_start runs rounds on a thread; tests call it themselves. */
+/* One round: reads the log from the cursor, makes rows, sends what is due, waits at most wait_us
+ * for something to happen. notify_start runs rounds on a thread; tests call it themselves. */
 void notify_round(struct notify *notify, int64_t wait_us);
 void notify_start(struct notify *notify);
 void notify_stop(struct notify *notify); /* requests in flight get two seconds */

@@ -1,0 +1,254 @@
+/* notify_priv - what the files of this folder share.
+ *
+ * IN MEMORY. A *job* is a delivery that is neither delivered nor dead: a few words that say which
+ * record is to reach whom and when. A *lane* is a webhook with its jobs. The store holds the same,
+ * later and for good: the *book* keeps what is still to be written there.
+ *
+ * Only the notify thread touches these, but for what `lock` guards. */
+#ifndef NOTIFY_PRIV_H
+#define NOTIFY_PRIV_H
+
+#include "codec/time.h"
+#include "notify/notify.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum {
+    WAITING_MAX = 500000, /* of all webhooks; then the oldest of the fullest lane is dead */
+    LANE_FLYING_MAX = 8,
+    FLYING_MAX = 256,
+    TESTS_MAX = 16,
+    COMMANDS_MAX = 256,
+    BOOK_MAX =
+        4096, /* rows, and outcomes, that may wait for the store; then nothing new is begun */
+    BOOK_BATCH = 500,
+    PAYLOAD_MAX = 4 * 1024 * 1024,
+    SCRATCH_MAX = 16 * 1024 * 1024,
+};
+#define BOOK_DELAY_US  50000
+#define RETRY_LATER_US TIME_US_PER_SECOND /* after the store or the log said no */
+#define RETRY_MOST_US  (10 * TIME_US_PER_SECOND)
+
+/* -- jobs and lanes (lanes.c) ------------------------------------------------------- */
+
+enum job_place { JOB_WAITING, JOB_READY, JOB_FLYING };
+
+struct job {
+    struct lane *lane;
+    struct job *older, *newer; /* in the lane, by record */
+    int64_t record_at;
+    int64_t next_at; /* wall clock, while waiting */
+    uint32_t attempts, attempts_before;
+    enum job_place place;
+    size_t heap_at; /* while waiting or ready */
+};
+
+struct heap {
+    struct job **items;
+    size_t count, cap;
+    bool by_record; /* else by next_at */
+};
+
+struct lane {
+    struct str workspace_id, webhook_id;
+    const struct webhook *webhook; /* of the newest snapshot; NULL: the store has none of that id */
+    struct job *oldest, *newest;
+    int64_t since;     /* the webhook's, as it was known */
+    int64_t seen;      /* alerts up to here have been looked at for it */
+    size_t count;      /* of jobs */
+    struct heap ready; /* oldest record first */
+    unsigned flying, allowed;
+    int64_t paused_until;       /* the receiver asked for it */
+    struct lane *next, *before; /* among the lanes with something ready */
+    bool is_active;
+    bool gone; /* it answered 410; the store may not know yet */
+};
+
+struct lanes {
+    struct lane **sorted; /* by workspace, then webhook */
+    size_t count, cap;
+    struct lane *first_active, *last_active; /* those with something ready */
+    size_t active_count;
+    struct heap waiting; /* of all lanes, soonest first */
+    struct job *free_jobs;
+    struct job_chunk *chunks;
+    size_t job_count;
+};
+
+void lanes_init(struct lanes *lanes);
+void lanes_fini(struct lanes *lanes);
+struct lane *lanes_find(const struct lanes *lanes, struct str workspace_id, struct str webhook_id);
+struct lane *lanes_make(struct lanes *lanes, struct str workspace_id, struct str webhook_id);
+/* The lanes of a workspace lie side by side. */
+struct lane **lanes_of(const struct lanes *lanes, struct str workspace_id, size_t *count_out);
+/* A new job, waiting for `next_at`. */
+struct job *lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at, int64_t next_at);
+void lanes_remove(struct lanes *lanes, struct job *job);
+void lanes_wait(struct lanes *lanes, struct job *job, int64_t next_at);
+void lanes_ready(struct lanes *lanes, struct job *job);
+/* The lanes with something ready, in turn: the first goes to the end. */
+struct lane *lanes_turn(struct lanes *lanes);
+/* The ready job with the oldest record is the caller's to send; NULL: none. */
+struct job *lanes_take(struct lanes *lanes, struct lane *lane);
+/* Makes all that are due by now ready. */
+void lanes_wake_due(struct lanes *lanes, int64_t now_us);
+struct job *lanes_job(const struct lane *lane, int64_t record_at);
+/* The oldest that is not being sent right now. */
+struct job *lanes_oldest(const struct lane *lane);
+struct lane *lanes_fullest(const struct lanes *lanes);
+
+/* -- what is to be written (book.c) ---------------------------------------------------- */
+
+struct book_row {
+    struct lane *lane;
+    char id[ID_SIZE], alert_id[ID_SIZE];
+    int64_t record_at, made_at;
+};
+
+struct book_outcome {
+    struct lane *lane;
+    int64_t record_at, next_attempt_at;
+    enum delivery_status status;
+    int64_t number, at, duration_us, http_status;
+    char error[160];
+    char answer[1024];
+    size_t answer_len;
+    bool has_answer;
+};
+
+struct book {
+    struct book_row *rows;
+    struct book_outcome *outcomes;
+    size_t row_count, row_cap, outcome_count, outcome_cap;
+    int64_t cursor;         /* every alert up to here has its rows in the store or in `rows` */
+    int64_t written_cursor; /* as the store has it */
+    int64_t first_at;       /* monotonic: since when something waits; 0: nothing does */
+    int64_t cursor_at;      /* monotonic: when the cursor was written last */
+    int64_t retry_at;       /* monotonic: the store failed, not before then */
+    int64_t retry_us;       /* longer with each failure; 0: the last one worked */
+};
+
+void book_init(struct book *book);
+void book_fini(struct book *book);
+void book_write(struct notify *notify, bool now);
+/* Monotonic time when there is something to write; INT64_MAX: nothing. */
+int64_t book_due(const struct book *book);
+bool book_has_row_room(const struct book *book, size_t more);
+bool book_has_outcome_room(const struct notify *notify);
+struct book_row *book_add_row(struct notify *notify);
+struct book_outcome *book_add_outcome(struct notify *notify);
+
+/* -- requests in flight (send.c) ---------------------------------------------------------- */
+
+struct flight {
+    struct job *job;   /* NULL and no test: the place is free */
+    struct test *test; /* a request of notify_test */
+    uint64_t token;
+    int64_t began_at, began_monotonic;
+};
+
+/* Starts what is ready and may go; says whether more could have gone at once. */
+bool send_ready(struct notify *notify);
+void send_done(void *self, const struct notify_result *result);
+/* A job that ends without being sent. */
+void send_dead(struct notify *notify, struct job *job, const char *why);
+bool send_request(struct notify *notify, struct flight *flight, const struct webhook *webhook,
+                  struct str message_id, struct err *err) MUST_USE;
+struct flight *send_free_flight(struct notify *notify);
+int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SCHEDULE_STEPS */
+
+/* What Retry-After says, in microseconds; -1: nothing that can be read (curl.c). */
+int64_t transport_retry_after(struct str value);
+
+/* -- payloads (payload.c, one file per format) ------------------------------------------------ */
+
+struct payload_parts {
+    struct str workspace_id;
+    const struct alert *alert;
+    const struct event *event;
+    const struct event_integrity *integrity;
+};
+typedef void (*payload_fn)(struct buffer *out, const struct payload_parts *parts);
+void payload_immutable(struct buffer *out, const struct payload_parts *parts);
+
+/* Reads alert and event from the log and writes the body into notify->body. ERR_NOT_FOUND: they
+ * are not there any more; ERR_INPUT: no writer for this format. The alert's id is copied out. */
+bool payload_write(struct notify *notify, const struct job *job, char alert_id_out[static ID_SIZE],
+                   struct err *err) MUST_USE;
+void payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us);
+/* dlv_<uuidv8>: the same for the same alert and webhook, always. */
+void payload_delivery_id(struct str alert_id, struct str webhook_id, char out[static ID_SIZE]);
+
+/* -- following the log (follow.c)
+ * --------------------------------------------------------------- */
+
+/* Takes the webhooks anew when they have changed. */
+void follow_webhooks(struct notify *notify);
+/* Makes jobs and rows for new alerts; says whether there is more to read at once. */
+bool follow_log(struct notify *notify);
+bool follow_load_pending(struct notify *notify, struct err *err) MUST_USE;
+
+/* -- what other threads ask for (commands.c)
+ * ------------------------------------------------------ */
+
+struct command {
+    struct test *test; /* NULL: a replay of this delivery */
+    char workspace_id[ID_SIZE], webhook_id[ID_SIZE];
+    size_t workspace_id_len, webhook_id_len;
+    int64_t record_at, attempts, now_us;
+};
+void commands_run(struct notify *notify);
+void commands_test_done(struct notify *notify, struct test *test,
+                        const struct notify_result *result);
+/* Nobody is answered any more: not those that wait, and not those that will ask. */
+void commands_refuse(struct notify *notify);
+
+/* -- all of it
+ * -------------------------------------------------------------------------------------- */
+
+struct notify {
+    struct notify_options options;
+    struct lanes lanes;
+    struct book book;
+    struct flight flights[FLYING_MAX + TESTS_MAX];
+    unsigned flying;
+    uint64_t serial; /* for tokens */
+
+    struct arena webhooks_arena;
+    uint64_t generation;       /* of the store, when the webhooks were read; 0: never */
+    int64_t webhooks_retry_at; /* monotonic */
+    int64_t follow_retry_at;   /* monotonic */
+    bool store_failed, log_failed;
+
+    struct json_parser *parser;
+    struct arena scratch;        /* one alert or one request */
+    struct buffer body, headers; /* of the request being made */
+    struct notify_stats counts;  /* the thread's own */
+    int64_t oldest_looked_at;    /* monotonic */
+    int64_t dropped_said_at;     /* monotonic */
+
+    pthread_t thread;
+    bool running;
+    atomic_bool stopping;
+    pthread_mutex_t lock;    /* of what follows */
+    pthread_cond_t answered; /* a test has its result */
+    struct notify_stats shown;
+    struct command commands[COMMANDS_MAX]; /* a ring */
+    size_t first_command, command_count;
+    bool refusing;
+};
+
+static inline int64_t
+wall_us(const struct notify *notify)
+{
+    return notify->options.clock.wall_us(notify->options.clock.self);
+}
+
+static inline int64_t
+monotonic_us(const struct notify *notify)
+{
+    return notify->options.clock.monotonic_us(notify->options.clock.self);
+}
+
+#endif
