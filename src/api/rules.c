@@ -60,21 +60,15 @@ rules_get(struct call *call)
 static bool
 check_listed(struct call *call, const struct rule *rule, const struct rule *rules, size_t count)
 {
-    struct detect_rule *compiled = NULL;
-    struct err err = {0};
+    struct violations violations = {.arena = call_arena(call)};
     const struct rule **others = arena_array(call_arena(call), count, const struct rule *);
     must(others != NULL);
     for (size_t i = 0; i < count; i++)
         others[i] = &rules[i];
-    compiled = detect_rule_new(rule, others, count, &err);
-    if (compiled == NULL) {
-        struct violations violations = {.arena = call_arena(call)};
-        violations_add(&violations, STR("conditions"), "%s", err.text);
-        call_fail_fields(call, &violations);
-        return false;
-    }
-    detect_rule_free(compiled);
-    return true;
+    if (detect_check_listed(rule, others, count, &violations))
+        return true;
+    call_fail_fields(call, &violations);
+    return false;
 }
 
 /* What was sent, laid over `*rule`. */
@@ -169,8 +163,7 @@ is_listed(struct call *call, struct str id)
         return true;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!str_equal(rules[i].rule_type, STR("combination")) ||
-            !text_contains_nocase(rules[i].conditions, id))
+        if (!detect_lists(&rules[i], id))
             continue;
         call_fail(call, 409, "conflict", "The rule is listed by the combination %.*s.",
                   STR_ARG(rules[i].id));

@@ -29,6 +29,9 @@ bool
 detect_lists(const struct rule *rule, struct str rule_id)
 {
     struct arena arena;
+    const struct detector *type = detector_find(rule->rule_type);
+    if (type == NULL || !type->late)
+        return false;
     struct json_parser *parser = json_parser_new();
     arena_init(&arena, ARENA_FIRST, ARENA_MAX);
     struct json ids = listed_by(rule, parser, &arena);
