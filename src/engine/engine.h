@@ -1,18 +1,18 @@
 /* engine - the one writer: dedupe, stamp, detect, chain, append; answers when it is durable.
  *
- * Takes ordered submissions from a source through a bounded queue; never reads a socket, and a clock
- * only through what it is handed. Keeps no timer: it commits as soon as it has anything, and what comes
- * during a sync is the next commit.
+ * Takes ordered submissions from a source through a bounded queue; never reads a socket, and a
+ * clock only through what it is handed. Keeps no timer: it commits as soon as it has anything,
+ * and what comes during a sync is the next commit.
  *
  * INVARIANTS. The tests in test/engine/ are named after them.
- *   E1  Between a rule's record and the next of the same rule, its alerts in the log are exactly its
- *       fold, begun at `learnt_from`.
- *   E2  An event is acknowledged only after it and its alerts are durable; an idempotency key makes at
- *       most one event.
- *   E3  Recovery after a crash at any instant gives the state that an uncrashed run over the same log has.
- *   E4  A commit that failed has changed nothing in memory either: the retry raises what the first
- *       try would have raised.
- */
+ *   E1  Between a rule's record and the next of the same rule, its alerts in the log are exactly
+ *       its fold, begun at `learnt_from`.
+ *   E2  An event is acknowledged only after it and its alerts are durable; an idempotency key
+ *       makes at most one event.
+ *   E3  Recovery after a crash at any instant gives the state that an uncrashed run over the same
+ *       log has.
+ *   E4  A commit that failed has changed nothing in memory either: the retry raises what the
+ *       first try would have raised. */
 #ifndef ENGINE_H
 #define ENGINE_H
 
@@ -22,12 +22,12 @@
 #include "journal/journal.h"
 #include "store/store.h"
 
-#define ENGINE_QUEUE_EVENTS 65536
-#define ENGINE_QUEUE_BYTES  (64u * 1024u * 1024u)
+#define ENGINE_QUEUE_EVENTS  65536
+#define ENGINE_QUEUE_BYTES   (64u * 1024u * 1024u)
 #define ENGINE_COMMIT_EVENTS 2000
 #define ENGINE_COMMIT_BYTES  (4u * 1024u * 1024u)
 
-/* -- submissions -------------------------------------------------------------------- */
+/* -- submissions ------------------------------------------------------------------- */
 
 enum engine_status {
     ENGINE_WAITING,
@@ -61,7 +61,8 @@ struct engine_sink {
     void (*done)(void *self, struct submission *finished);
 };
 
-/* Owned by the sender; lent to the engine from engine_submit until it comes back through its sink. */
+/* Owned by the sender; lent to the engine from engine_submit until it comes back through its
+ * sink. */
 struct submission {
     struct arena arena; /* everything in it, and what the engine adds (alerts) */
     struct str workspace_id;
@@ -75,7 +76,7 @@ struct submission {
     size_t progress;         /* the engine's */
 };
 
-/* -- the engine ----------------------------------------------------------------------- */
+/* -- the engine -------------------------------------------------------------------- */
 
 struct engine_options {
     struct journal *journal;
@@ -85,16 +86,16 @@ struct engine_options {
     /* Called after a commit with alerts or rule records is durable; must not wait. */
     void (*wake)(void *self);
     void *wake_self;
-    int64_t checkpoint_us;     /* 0: a minute */
-    size_t checkpoint_bytes;   /* 0: 64 MiB of changed states */
-    size_t subjects_max;       /* 0: DETECT_SUBJECTS_MAX */
-    int64_t learning_us;       /* horizon; 0: 90 days */
+    int64_t checkpoint_us;   /* 0: a minute */
+    size_t checkpoint_bytes; /* 0: 64 MiB of changed states */
+    size_t subjects_max;     /* 0: DETECT_SUBJECTS_MAX */
+    int64_t learning_us;     /* horizon; 0: 90 days */
 };
 
 struct engine;
-/* Recovers: states from the checkpoint, rules and events from the log behind it, folding silently and
- * comparing the alerts computed with those in the log; differences are said and counted. Then starts
- * the threads (engine, learner, checkpointer). */
+/* Recovers: states from the checkpoint, rules and events from the log behind it, folding silently
+ * and comparing the alerts computed with those in the log; differences are said and counted. Then
+ * starts the threads (engine, learner, checkpointer). */
 bool engine_start(const struct engine_options *options, struct engine **engine_out,
                   struct err *err) MUST_USE;
 /* Finishes what was submitted, writes a last checkpoint, ends the threads. */
@@ -104,23 +105,30 @@ void engine_stop(struct engine *engine);
  * taken. Any thread. */
 bool engine_submit(struct engine *engine, struct submission *submission) MUST_USE;
 
-/* The rules in the store have changed (or a webhook: `since` needs a position): the learner compares
- * them with those in force and does what is needed. Any thread; never waits. */
+/* The rules in the store have changed (or a webhook: `since` needs a position): the learner
+ * compares them with those in force and does what is needed. Any thread; never waits. */
 void engine_rules_changed(struct engine *engine);
-/* Waits until the rule as it stands in the store (this version) is in force, or gone when it was deleted
- * or disabled; false after wait_us. A thread of the pool. */
-bool engine_wait_rule(struct engine *engine, struct str rule_id, int64_t version,
-                      int64_t wait_us);
+/* Waits until the rule as it stands in the store (this version) is in force, or gone when it was
+ * deleted or disabled; false after wait_us. A thread of the pool. */
+bool engine_wait_rule(struct engine *engine, struct str rule_id, int64_t version, int64_t wait_us);
 enum rule_status engine_rule_status(struct engine *engine, const struct rule *rule);
 
 /* A rule over stored history, nothing stored or sent (POST /rules/backtest). */
+struct engine_backtest_day {
+    char day[11]; /* 2026-03-27, the UTC date of the event's occurred_at */
+    uint64_t count;
+};
+struct engine_backtest_actor {
+    struct str actor_id;
+    uint64_t count;
+};
 struct engine_backtest {
     uint64_t events_scanned, events_matched, alerts_total;
     struct alert *alerts; /* the first 100 */
     size_t alert_count;
-    struct { char day[11]; uint64_t count; } *by_day; /* by occurred_at's UTC date of the event */
+    struct engine_backtest_day *by_day; /* alerts, oldest day first */
     size_t day_count;
-    struct { struct str actor_id; uint64_t count; } by_actor[10];
+    struct engine_backtest_actor by_actor[10]; /* those with most alerts */
     size_t actor_count;
 };
 bool engine_backtest(struct engine *engine, const struct rule *rule, struct log_span span,
@@ -131,7 +139,7 @@ struct engine_stats {
     uint64_t events, duplicates, alerts, suppressed, failed_commits, queue_events;
     uint64_t recovery_differences, checkpoints, checkpoints_late, subjects, subjects_dropped;
     uint64_t state_bytes;
-    int64_t checkpoint_at; /* position of the newest */
+    int64_t checkpoint_at;   /* position of the newest */
     int64_t clock_behind_us; /* how far the wall clock is behind the newest record; 0: it is not */
     uint64_t rules_active, rules_learning;
 };

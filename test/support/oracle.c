@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* -- the log in memory ------------------------------------------------------------------ */
+/* -- the log in memory ------------------------------------------------------------- */
 
 struct seen_event {
     log_at at;
@@ -124,7 +124,7 @@ by_id(const void *a, const void *b)
                   ALERT_ID_SIZE);
 }
 
-/* -- one lineage ------------------------------------------------------------------------- */
+/* -- one lineage ------------------------------------------------------------------- */
 
 /* The rules in force at a record, the newest record of each. */
 static size_t
@@ -175,7 +175,7 @@ compute(struct seen *seen, struct str id)
         found->computed = true;
 }
 
-/* -- states --------------------------------------------------------------------------------- */
+/* -- states ------------------------------------------------------------------------ */
 
 struct row {
     struct row *next;
@@ -228,7 +228,7 @@ compare_cell(void *self, struct detect_cell *cell)
     return true;
 }
 
-/* -- the fold ---------------------------------------------------------------------------------- */
+/* -- the fold ---------------------------------------------------------------------- */
 
 struct folding {
     struct seen *seen;

@@ -10,7 +10,7 @@
 
 enum { WALL_FIRST = 1767225600, ARENA_FIRST = 16 << 10, ARENA_MOST = 256 << 20 };
 
-/* -- the clock --------------------------------------------------------------------------- */
+/* -- the clock --------------------------------------------------------------------- */
 
 static int64_t
 wall(void *self)
@@ -26,6 +26,14 @@ monotonic(void *self)
     return atomic_fetch_add(&rig->monotonic_us, rig->step_us) + rig->step_us;
 }
 
+/* The monotonic one first: the other way round would look like a jump. */
+void
+rig_pass_time(struct rig *rig, int64_t us)
+{
+    atomic_fetch_add(&rig->monotonic_us, us);
+    atomic_fetch_add(&rig->wall_us, us);
+}
+
 static void
 count_wake(void *self)
 {
@@ -33,7 +41,7 @@ count_wake(void *self)
     atomic_fetch_add(&rig->wakes, 1);
 }
 
-/* -- the folder --------------------------------------------------------------------------- */
+/* -- the folder -------------------------------------------------------------------- */
 
 static void
 remove_folder(const char *folder)
@@ -102,7 +110,7 @@ rig_restore_states(struct rig *rig)
         copy_file(rig->folder, state_files[i], ".saved", "");
 }
 
-/* -- the sender ----------------------------------------------------------------------------- */
+/* -- the sender -------------------------------------------------------------------- */
 
 static void
 on_done(void *self, struct submission *finished)
@@ -190,7 +198,7 @@ rig_send(struct rig *rig, struct str workspace_id, const struct event *event)
     return submission;
 }
 
-/* -- from beginning to end ----------------------------------------------------------------------- */
+/* -- from beginning to end --------------------------------------------------------- */
 
 void
 rig_init(struct rig *rig)

@@ -49,6 +49,7 @@ void rig_forget_states(struct rig *rig); /* removes state.db, stopped */
 void rig_save_states(struct rig *rig);
 void rig_restore_states(struct rig *rig);
 
+void rig_pass_time(struct rig *rig, int64_t us); /* by both clocks */
 struct str rig_workspace(size_t number);
 
 /* An event of a small world in which rules find something: few actors, countries and addresses. Its
@@ -69,8 +70,9 @@ int64_t rig_put_rule(struct rig *rig, struct str workspace_id, unsigned number, 
 void rig_delete_rule(struct rig *rig, struct str workspace_id, unsigned number);
 void rig_rule_id(unsigned number, char out[static ID_SIZE]);
 void rig_await_rule(struct rig *rig, unsigned number, int64_t version); /* must() within a while */
-/* A random change of a random rule: new, other conditions, other name, disabled, deleted. */
-void rig_change_rule(struct rig *rig, struct dice *dice);
+/* A random change of a random rule: new, other conditions, other name, disabled, deleted. Gives its
+ * number. */
+unsigned rig_change_rule(struct rig *rig, struct dice *dice);
 bool rig_read_rule(struct rig *rig, const char *json, struct arena *arena, struct rule *rule_out);
 
 #endif

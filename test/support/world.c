@@ -8,7 +8,7 @@
 
 enum { RULES = 24 };
 
-/* -- events ---------------------------------------------------------------------------- */
+/* -- events ------------------------------------------------------------------------ */
 
 static struct str
 numbered(struct arena *arena, const char *what, size_t number)
@@ -73,7 +73,7 @@ rig_event(struct rig *rig, struct dice *dice, struct arena *arena)
     return event;
 }
 
-/* -- rules ------------------------------------------------------------------------------- */
+/* -- rules ------------------------------------------------------------------------- */
 
 static const char *const templates[][2] = {
     {"new_country", "{\"action_pattern\": \"auth.login\"}"},
@@ -200,7 +200,7 @@ rig_await_rule(struct rig *rig, unsigned number, int64_t version)
     must(engine_wait_rule(rig->engine, (struct str){id, ID_SIZE}, version, A_WHILE_US));
 }
 
-void
+unsigned
 rig_change_rule(struct rig *rig, struct dice *dice)
 {
     char json[1024];
@@ -208,8 +208,9 @@ rig_change_rule(struct rig *rig, struct dice *dice)
     struct str workspace_id = rig_workspace(number % RIG_WORKSPACES);
     if (dice_one_in(dice, 8)) {
         rig_delete_rule(rig, workspace_id, number);
-        return;
+        return number;
     }
     write_rule(dice, number, json);
     (void)rig_put_rule(rig, workspace_id, number, json);
+    return number;
 }
