@@ -340,6 +340,8 @@ worker_fini(struct worker *worker)
     if (worker->connection_count == 0) {
         h2o_loop_t *loop = worker->ctx.loop;
         h2o_multithread_unregister_receiver(worker->ctx.queue, &worker->mailbox);
+        /* The request to shut down leaves HTTP/2's timer running, and dispose would stop at it. */
+        h2o_timeout_unlink(&worker->ctx.http2._graceful_shutdown_timeout);
         h2o_context_dispose(&worker->ctx);
         h2o_evloop_destroy(loop);
     }
