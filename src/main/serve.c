@@ -111,7 +111,8 @@ open_notify(struct server *server, struct err *err)
     struct notify_options options = {.journal = server->journal,
                                      .store = server->store,
                                      .clock = server->clock,
-                                     .random = server->random};
+                                     .random = server->random,
+                                     .version = TOCSIN_VERSION};
     return notify_transport_curl(server->options->allowed, server->options->webhook_allow.count,
                                  &options.transport, err) &&
            notify_new(&options, &server->notify, err);
