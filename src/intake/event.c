@@ -219,8 +219,9 @@ static const struct field fields[] = {
 static bool
 read_member(const struct reading *reading, const struct json_member *member)
 {
+    struct str name = member->name;
     for (size_t i = 0; i < COUNT_OF(fields); i++) {
-        if (!str_equal(fields[i].name, member->name))
+        if (fields[i].name.len != name.len || memcmp(fields[i].name.ptr, name.ptr, name.len) != 0)
             continue;
         if (member->value.type == JSON_NULL)
             return true;

@@ -224,8 +224,9 @@ static size_t
 find_member(struct str name, size_t after)
 {
     for (size_t tried = 0; tried < COUNT_OF(members); tried++) {
-        size_t i = (after + tried) % COUNT_OF(members);
-        if (str_equal(members[i].name, name))
+        size_t i =
+            after + tried < COUNT_OF(members) ? after + tried : after + tried - COUNT_OF(members);
+        if (members[i].name.len == name.len && memcmp(members[i].name.ptr, name.ptr, name.len) == 0)
             return i;
     }
     return COUNT_OF(members);

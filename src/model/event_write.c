@@ -11,18 +11,48 @@
 #include "codec/time.h"
 #include "model/event.h"
 
+/* Names are written as they will stand, comma and colon included: this runs for every event, and
+ * nothing about them is left to find out. */
+#define FIRST(name) STR("{\"" name "\":")
+#define NEXT(name)  STR(",\"" name "\":")
+
+/* A top-level member: left out when there is none. */
 static void
-put_present(struct buffer *out, const char *name, struct str text)
+put_present(struct buffer *out, struct str name, struct str text)
 {
-    if (text.len > 0)
-        json_put_str(out, name, text);
+    if (text.len == 0)
+        return;
+    buffer_add(out, name);
+    json_write_string(out, text);
 }
 
-/* A member below the top level: null when there is none. */
+/* A member that always stands there: null when there is none. */
 static void
-put_inner(struct buffer *out, const char *name, struct str text)
+put(struct buffer *out, struct str name, struct str text)
 {
-    json_put_str(out, name, text.len > 0 ? text : (struct str){0});
+    buffer_add(out, name);
+    if (text.len > 0)
+        json_write_string(out, text);
+    else
+        buffer_add(out, STR("null"));
+}
+
+static void
+put_number(struct buffer *out, struct str name, double number)
+{
+    char digits[JSON_NUMBER_SIZE];
+    buffer_add(out, name);
+    buffer_add_bytes(out, digits, json_format_number(number, digits));
+}
+
+static void
+put_time(struct buffer *out, struct str name, int64_t time_us)
+{
+    char text[TIME_TEXT_SIZE + 2];
+    text[0] = text[TIME_TEXT_SIZE + 1] = '"';
+    time_format(time_us, text + 1);
+    buffer_add(out, name);
+    buffer_add_bytes(out, text, sizeof text);
 }
 
 /* -- the nested objects, the same in both forms ----------------------------- */
@@ -30,69 +60,64 @@ put_inner(struct buffer *out, const char *name, struct str text)
 static void
 write_device(struct buffer *out, const struct event_device *device)
 {
-    json_open(out, '{');
-    put_inner(out, "browser", device->browser);
-    put_present(out, "browser_version", device->browser_version);
-    put_inner(out, "os", device->os);
-    put_present(out, "os_version", device->os_version);
-    put_inner(out, "type", device->type);
-    json_close(out, '}');
+    put(out, FIRST("browser"), device->browser);
+    put_present(out, NEXT("browser_version"), device->browser_version);
+    put(out, NEXT("os"), device->os);
+    put_present(out, NEXT("os_version"), device->os_version);
+    put(out, NEXT("type"), device->type);
+    buffer_add_char(out, '}');
 }
 
 static void
 write_location(struct buffer *out, const struct event_location *location)
 {
-    json_open(out, '{');
-    put_inner(out, "city", location->city);
-    put_inner(out, "country", location->country);
+    put(out, FIRST("city"), location->city);
+    put(out, NEXT("country"), location->country);
     if (location->has_point) {
-        json_put_double(out, "latitude", location->latitude);
-        json_put_double(out, "longitude", location->longitude);
+        put_number(out, NEXT("latitude"), location->latitude);
+        put_number(out, NEXT("longitude"), location->longitude);
     } else {
-        json_put_null(out, "latitude");
-        json_put_null(out, "longitude");
+        buffer_add(out, STR(",\"latitude\":null,\"longitude\":null"));
     }
-    put_inner(out, "postal_code", location->postal_code);
-    put_inner(out, "region", location->region);
-    put_inner(out, "time_zone", location->time_zone);
-    json_close(out, '}');
+    put(out, NEXT("postal_code"), location->postal_code);
+    put(out, NEXT("region"), location->region);
+    put(out, NEXT("time_zone"), location->time_zone);
+    buffer_add_char(out, '}');
 }
 
 static void
 write_network(struct buffer *out, const struct event_network *network)
 {
-    json_open(out, '{');
+    buffer_add(out, FIRST("asn"));
     if (network->asn != 0)
-        json_put_int(out, "asn", network->asn);
+        json_write_integer(out, network->asn);
     else
-        json_put_null(out, "asn");
-    json_name(out, "lists");
-    json_open(out, '[');
+        buffer_add(out, STR("null"));
+    buffer_add(out, NEXT("lists"));
+    buffer_add_char(out, '[');
     for (size_t i = 0; i < network->list_count; i++)
         json_str(out, network->lists[i]);
-    json_close(out, ']');
-    put_inner(out, "name", network->name);
-    put_inner(out, "org", network->org);
-    json_close(out, '}');
+    buffer_add_char(out, ']');
+    put(out, NEXT("name"), network->name);
+    put(out, NEXT("org"), network->org);
+    buffer_add_char(out, '}');
 }
 
 static void
 write_three(struct buffer *out, struct str id, struct str name, struct str type)
 {
-    json_open(out, '{');
-    put_inner(out, "id", id);
-    put_inner(out, "name", name);
-    put_inner(out, "type", type);
-    json_close(out, '}');
+    put(out, FIRST("id"), id);
+    put(out, NEXT("name"), name);
+    put(out, NEXT("type"), type);
+    buffer_add_char(out, '}');
 }
 
 static void
 write_source(struct buffer *out, const struct event_source *source)
 {
-    json_open(out, '{');
-    put_inner(out, "kind", source->kind);
-    put_inner(out, "sha256", source->sha256);
-    json_close(out, '}');
+    put(out, FIRST("kind"), source->kind);
+    put(out, NEXT("sha256"), source->sha256);
+    buffer_add_char(out, '}');
 }
 
 /* -- the stored form ---------------------------------------------------------- */
@@ -101,24 +126,24 @@ static void
 write_device_to_network(struct buffer *out, const struct event *event, struct arena *arena)
 {
     if (event->device.known) {
-        json_name(out, "device");
+        buffer_add(out, NEXT("device"));
         write_device(out, &event->device);
     }
-    put_present(out, "id", event->id);
-    put_present(out, "idempotency_key", event->idempotency_key);
-    put_present(out, "ip_address", event->ip_address);
+    put_present(out, NEXT("id"), event->id);
+    put_present(out, NEXT("idempotency_key"), event->idempotency_key);
+    put_present(out, NEXT("ip_address"), event->ip_address);
     if (event->location.known) {
-        put_present(out, "ip_city", event->location.city);
-        put_present(out, "ip_country", event->location.country);
-        json_name(out, "location");
+        put_present(out, NEXT("ip_city"), event->location.city);
+        put_present(out, NEXT("ip_country"), event->location.country);
+        buffer_add(out, NEXT("location"));
         write_location(out, &event->location);
     }
     if (event->metadata.type != JSON_ABSENT) {
-        json_name(out, "metadata");
+        buffer_add(out, NEXT("metadata"));
         json_write_canonical(out, &event->metadata, arena);
     }
     if (event->network.known) {
-        json_name(out, "network");
+        buffer_add(out, NEXT("network"));
         write_network(out, &event->network);
     }
 }
@@ -126,23 +151,25 @@ write_device_to_network(struct buffer *out, const struct event *event, struct ar
 static void
 write_occurred_to_version(struct buffer *out, const struct event *event, struct arena *arena)
 {
-    json_put_time(out, "occurred_at", event->occurred_at);
-    json_name(out, "resource");
+    put_time(out, NEXT("occurred_at"), event->occurred_at);
+    buffer_add(out, NEXT("resource"));
     write_three(out, event->resource_id, event->resource_name, event->resource_type);
-    put_present(out, "session_id", event->session_id);
+    put_present(out, NEXT("session_id"), event->session_id);
     if (event->source.kind.len > 0) {
-        json_name(out, "source");
+        buffer_add(out, NEXT("source"));
         write_source(out, &event->source);
     }
-    json_name(out, "targets");
+    buffer_add(out, NEXT("targets"));
     if (event->targets.type == JSON_ABSENT)
         buffer_add(out, STR("[]"));
     else
         json_write_canonical(out, &event->targets, arena);
-    put_present(out, "tenant_id", event->tenant_id);
-    put_present(out, "user_agent", event->user_agent);
-    if (event->has_version)
-        json_put_int(out, "version", event->version);
+    put_present(out, NEXT("tenant_id"), event->tenant_id);
+    put_present(out, NEXT("user_agent"), event->user_agent);
+    if (event->has_version) {
+        buffer_add(out, NEXT("version"));
+        json_write_integer(out, event->version);
+    }
 }
 
 void
@@ -150,25 +177,25 @@ event_write_stored(struct buffer *out, const struct event *event, struct arena *
                    size_t *created_at_offset_out)
 {
     size_t start = out->len;
-    buffer_add_char(out, '{'); /* not json_open: no comma, whatever stands before */
-    put_present(out, "action", event->action);
-    put_present(out, "action_category", event->action_category);
-    put_present(out, "actor_id", event->actor_id);
-    put_present(out, "actor_name", event->actor_name);
-    put_present(out, "actor_type", event->actor_type);
-    json_put_time(out, "created_at", event->created_at);
+    must(event->action.len > 0);
+    put(out, FIRST("action"), event->action);
+    put_present(out, NEXT("action_category"), event->action_category);
+    put_present(out, NEXT("actor_id"), event->actor_id);
+    put_present(out, NEXT("actor_name"), event->actor_name);
+    put_present(out, NEXT("actor_type"), event->actor_type);
+    put_time(out, NEXT("created_at"), event->created_at);
     *created_at_offset_out = out->len - start - TIME_TEXT_SIZE - 1;
     write_device_to_network(out, event, arena);
     write_occurred_to_version(out, event, arena);
-    json_close(out, '}');
+    buffer_add_char(out, '}');
 }
 
 /* -- the answered form ---------------------------------------------------------- */
 
 static void
-put_value(struct buffer *out, const char *name, const struct json *value, struct str otherwise)
+put_value(struct buffer *out, struct str name, const struct json *value, struct str otherwise)
 {
-    json_name(out, name);
+    buffer_add(out, name);
     if (value->type == JSON_ABSENT)
         buffer_add(out, otherwise);
     else
@@ -178,27 +205,28 @@ put_value(struct buffer *out, const char *name, const struct json *value, struct
 static void
 write_what(struct buffer *out, const struct event *event)
 {
-    put_inner(out, "id", event->id);
-    put_inner(out, "actor_id", event->actor_id);
-    put_inner(out, "actor_name", event->actor_name);
-    put_inner(out, "actor_type", event->actor_type);
-    json_name(out, "actor");
+    json_put_str(out, "id", event->id); /* what stands before it is the caller's */
+    put(out, NEXT("actor_id"), event->actor_id);
+    put(out, NEXT("actor_name"), event->actor_name);
+    put(out, NEXT("actor_type"), event->actor_type);
+    buffer_add(out, NEXT("actor"));
     write_three(out, event->actor_id, event->actor_name, event->actor_type);
-    put_inner(out, "action", event->action);
-    put_inner(out, "action_category", event->action_category);
-    json_name(out, "resource");
+    put(out, NEXT("action"), event->action);
+    put(out, NEXT("action_category"), event->action_category);
+    buffer_add(out, NEXT("resource"));
     write_three(out, event->resource_id, event->resource_name, event->resource_type);
-    put_inner(out, "resource_id", event->resource_id);
-    put_inner(out, "resource_name", event->resource_name);
-    put_value(out, "targets", &event->targets, STR("[]"));
-    put_value(out, "metadata", &event->metadata, STR("null"));
-    put_inner(out, "tenant_id", event->tenant_id);
-    put_inner(out, "session_id", event->session_id);
-    put_inner(out, "idempotency_key", event->idempotency_key);
+    put(out, NEXT("resource_id"), event->resource_id);
+    put(out, NEXT("resource_name"), event->resource_name);
+    put_value(out, NEXT("targets"), &event->targets, STR("[]"));
+    put_value(out, NEXT("metadata"), &event->metadata, STR("null"));
+    put(out, NEXT("tenant_id"), event->tenant_id);
+    put(out, NEXT("session_id"), event->session_id);
+    put(out, NEXT("idempotency_key"), event->idempotency_key);
+    buffer_add(out, NEXT("version"));
     if (event->has_version)
-        json_put_int(out, "version", event->version);
+        json_write_integer(out, event->version);
     else
-        json_put_null(out, "version");
+        buffer_add(out, STR("null"));
 }
 
 static void
@@ -206,38 +234,40 @@ write_from_where(struct buffer *out, const struct event *event)
 {
     struct str none = {0};
     bool placed = event->location.known;
-    put_inner(out, "ip_address", event->ip_address);
-    put_inner(out, "ip_country", placed ? event->location.country : none);
-    put_inner(out, "ip_city", placed ? event->location.city : none);
-    put_inner(out, "user_agent", event->user_agent);
-    json_name(out, "location");
+    put(out, NEXT("ip_address"), event->ip_address);
+    put(out, NEXT("ip_country"), placed ? event->location.country : none);
+    put(out, NEXT("ip_city"), placed ? event->location.city : none);
+    put(out, NEXT("user_agent"), event->user_agent);
+    buffer_add(out, NEXT("location"));
     if (placed)
         write_location(out, &event->location);
     else
-        json_null(out);
-    json_name(out, "network");
+        buffer_add(out, STR("null"));
+    buffer_add(out, NEXT("network"));
     if (event->network.known)
         write_network(out, &event->network);
     else
-        json_null(out);
-    json_name(out, "device");
+        buffer_add(out, STR("null"));
+    buffer_add(out, NEXT("device"));
     if (event->device.known)
         write_device(out, &event->device);
     else
-        json_null(out);
-    json_name(out, "source");
+        buffer_add(out, STR("null"));
+    buffer_add(out, NEXT("source"));
     if (event->source.kind.len > 0)
         write_source(out, &event->source);
     else
-        json_null(out);
+        buffer_add(out, STR("null"));
 }
 
 static void
-put_hash(struct buffer *out, const char *name, const unsigned char hash[static SHA256_SIZE])
+put_hash(struct buffer *out, struct str name, const unsigned char hash[static SHA256_SIZE])
 {
-    char hex[2 * SHA256_SIZE];
-    hex_encode(hash, SHA256_SIZE, hex);
-    json_put_str(out, name, (struct str){hex, sizeof hex});
+    char hex[2 * SHA256_SIZE + 2];
+    hex[0] = hex[sizeof hex - 1] = '"';
+    hex_encode(hash, SHA256_SIZE, hex + 1);
+    buffer_add(out, name);
+    buffer_add_bytes(out, hex, sizeof hex);
 }
 
 void
@@ -246,17 +276,16 @@ event_write_members(struct buffer *out, const struct event *event,
 {
     write_what(out, event);
     write_from_where(out, event);
-    json_name(out, "integrity");
+    buffer_add(out, NEXT("integrity"));
     if (integrity != NULL) {
-        json_open(out, '{');
-        put_hash(out, "event_hash", integrity->hash);
-        put_hash(out, "previous_event_hash", integrity->previous_hash);
-        json_close(out, '}');
+        put_hash(out, FIRST("event_hash"), integrity->hash);
+        put_hash(out, NEXT("previous_event_hash"), integrity->previous_hash);
+        buffer_add_char(out, '}');
     } else {
-        json_null(out);
+        buffer_add(out, STR("null"));
     }
-    json_put_time(out, "occurred_at", event->occurred_at);
-    json_put_time(out, "created_at", event->created_at);
+    put_time(out, NEXT("occurred_at"), event->occurred_at);
+    put_time(out, NEXT("created_at"), event->created_at);
 }
 
 /* -- the chain -------------------------------------------------------------------- */
