@@ -300,6 +300,8 @@ void worker_start(struct api *api, struct worker *worker, size_t number);
 void worker_wake(struct worker *worker); /* any thread */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
+/* The newest snapshot; asked for each request, so that a key is gone when its DELETE is answered. */
+struct access *worker_access(struct worker *worker);
 int worker_on_request(h2o_handler_t *handler, h2o_req_t *req);
 
 /* The worker's thread: a call for a request, and one whose request and reply are done. */

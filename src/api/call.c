@@ -48,7 +48,7 @@ call_new(struct worker *worker, h2o_req_t *req)
     call->req = req;
     struct clock clock = worker->api->options.clock;
     call->taken_at_us = clock.wall_us(clock.self);
-    call->access = worker->access;
+    call->access = worker_access(worker);
     atomic_fetch_add(&call->access->references, 1);
     snprintf(call->request_id, sizeof call->request_id, "req_%08x%08x", worker->request_seed,
              worker->request_number++);

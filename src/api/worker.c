@@ -219,15 +219,22 @@ bound_unread(struct worker *worker)
     }
 }
 
+struct access *
+worker_access(struct worker *worker)
+{
+    struct api *api = worker->api;
+    if (atomic_load(&api->access_generation) != worker->access->generation) {
+        access_release(worker->access);
+        worker->access = access_take(api);
+    }
+    return worker->access;
+}
+
 static void
 refresh(struct worker *worker)
 {
     struct api *api = worker->api;
     enrich_refresh(worker->enrich);
-    if (atomic_load(&api->access_generation) != worker->access->generation) {
-        access_release(worker->access);
-        worker->access = access_take(api);
-    }
     if (api->tls != NULL) {
         pthread_mutex_lock(&api->tls_lock);
         if (worker->accept.ssl_ctx != api->tls) {

@@ -1,0 +1,172 @@
+// Rules and alerts over HTTP: made, changed, tried, triaged, gone.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { startServer } from "./harness.mjs";
+
+const watch = { name: "Watch", rule_type: "watched_action", conditions: { action_pattern: "key.*" }, channels: [] };
+const event = { actor_id: "u", action: "key.made" };
+
+async function made(server, rule) {
+  const answer = await server.post("/rules", rule);
+  assert.equal(answer.status, 201, answer.text);
+  return answer.body;
+}
+
+test("a rule is in force when its answer comes, through every change of it", async (t) => {
+  const server = await startServer(t);
+  const raised = async () => (await server.post("/events", event)).body.alerts.length;
+  assert.equal(await raised(), 0);
+  const rule = await made(server, watch);
+  assert.equal(rule.status, "active");
+  assert.equal(rule.severity, "medium");
+  assert.equal(await raised(), 1);
+  const off = await server.patch(`/rules/${rule.id}`, { enabled: false });
+  assert.equal(off.body.enabled, false);
+  assert.equal(await raised(), 0);
+  await server.patch(`/rules/${rule.id}`, { enabled: true });
+  assert.equal(await raised(), 1);
+  await server.patch(`/rules/${rule.id}`, { conditions: { action_pattern: "other" } });
+  assert.equal(await raised(), 0);
+  const put = await server.put(`/rules/${rule.id}`, { ...watch, severity: "critical" });
+  assert.equal(put.body.severity, "critical");
+  assert.equal((await server.post("/events", event)).body.alerts[0].severity, "critical");
+  assert.deepEqual((await server.get("/rules")).body.data.map((r) => r.id), [rule.id]);
+  assert.equal((await server.delete(`/rules/${rule.id}`)).status, 200);
+  assert.equal((await server.get(`/rules/${rule.id}`)).status, 404);
+  assert.equal(await raised(), 0);
+});
+
+test("rules, their states and their alerts outlive a restart and a kill", async (t) => {
+  const server = await startServer(t);
+  await made(server, { name: "Five", rule_type: "repeated_action", conditions: { action_pattern: "auth.login_failed", threshold: 5, window_minutes: 10 }, channels: [] });
+  const fail = async () => (await server.post("/events", { actor_id: "u", action: "auth.login_failed" })).body.alerts.length;
+  assert.deepEqual([await fail(), await fail()], [0, 0]);
+  await server.restart("SIGKILL");
+  assert.deepEqual([await fail(), await fail()], [0, 0]);
+  await server.restart();
+  assert.equal(await fail(), 1);
+  const { data } = (await server.get("/alerts")).body;
+  assert.equal(data.length, 1);
+  assert.equal(data[0].context.count, 5);
+});
+
+test("a name, severity or cooldown changes without forgetting", async (t) => {
+  const server = await startServer(t);
+  const rule = await made(server, { name: "Five", rule_type: "repeated_action", conditions: { action_pattern: "a", threshold: 3, window_minutes: 10 }, channels: [] });
+  const send = async () => (await server.post("/events", { actor_id: "u", action: "a" })).body.alerts;
+  await send();
+  await send();
+  await server.patch(`/rules/${rule.id}`, { name: "Three", severity: "critical" });
+  const [alert] = await send();
+  assert.deepEqual([alert.rule_name, alert.severity], ["Three", "critical"]);
+});
+
+test("nonsense in a rule is 422 and names the field", async (t) => {
+  const server = await startServer(t);
+  const base = { name: "n", channels: [] };
+  for (const [rule, field] of [
+    [{ ...base, rule_type: "new_contry", conditions: { action_pattern: "a" } }, "rule_type"],
+    [{ ...base, rule_type: "new_country", conditions: {} }, "conditions.action_pattern"],
+    [{ ...base, rule_type: "new_country", conditions: { action_pattern: "a", min_histroy: 1 } }, "conditions.min_histroy"],
+    [{ ...base, rule_type: "repeated_action", conditions: { action_pattern: "a", threshold: 0, window_minutes: 1 } }, "conditions.threshold"],
+    [{ ...base, rule_type: "repeated_action", conditions: { action_pattern: "a", threshold: 5, window_minutes: 525600 } }, "conditions.window_minutes"],
+    [{ ...base, rule_type: "off_hours", conditions: { action_pattern: "a", timezone: "Mars/Olympus", start_hour: 22, end_hour: 6 } }, "conditions.timezone"],
+    [{ ...base, rule_type: "off_hours", conditions: { action_pattern: "a", timezone: "UTC", start_hour: 6, end_hour: 6 } }, "conditions"],
+    [{ rule_type: "new_country", conditions: { action_pattern: "a" }, channels: [] }, "name"],
+    [{ ...base, rule_type: "new_country", conditions: { action_pattern: "a" }, channels: ["sms"] }, "channels"],
+    [{ ...base, rule_type: "new_country", conditions: { action_pattern: "x".repeat(10240) } }, "conditions.action_pattern"],
+  ]) {
+    const answer = await server.post("/rules", rule);
+    assert.equal(answer.status, 422, answer.text);
+    assert.ok(answer.body.violations.some((v) => v.field.startsWith(field)), answer.text);
+  }
+  assert.equal((await server.get("/rules")).body.data.length, 0);
+});
+
+test("an analyst's word on an alert is kept with who and when, and can be asked for", async (t) => {
+  const server = await startServer(t);
+  await made(server, watch);
+  for (let i = 0; i < 3; i++) await server.post("/events", event);
+  const { data } = (await server.get("/alerts")).body;
+  assert.equal(data.length, 3);
+  assert.equal(data[0].event.action, "key.made");
+  const patched = await server.patch(`/alerts/${data[1].id}`, { status: "false_positive", note: "a drill" });
+  assert.equal(patched.status, 200, patched.text);
+  assert.deepEqual([patched.body.status, patched.body.note], ["false_positive", "a drill"]);
+  const one = (await server.get(`/alerts/${data[1].id}`)).body;
+  assert.deepEqual(one, patched.body);
+  const ids = async (status) => (await server.get(`/alerts?status=${status}`)).body.data.map((a) => a.id);
+  assert.deepEqual(await ids("false_positive"), [data[1].id]);
+  assert.deepEqual(await ids("open"), [data[0].id, data[2].id]);
+  assert.equal((await server.patch(`/alerts/${data[0].id}`, { status: "gone" })).status, 422);
+  assert.equal((await server.patch(`/alerts/${data[0].id}`, { colour: "red" })).status, 422);
+  await server.restart();
+  assert.deepEqual(await ids("false_positive"), [data[1].id]);
+});
+
+test("alerts are listed by every filter, page by page", async (t) => {
+  const server = await startServer(t);
+  const low = await made(server, { ...watch, name: "low", severity: "low", conditions: { action_pattern: "key.*" } });
+  await made(server, { name: "spray", rule_type: "repeated_action", conditions: { action_pattern: "key.*", threshold: 2, window_minutes: 5 }, channels: [] });
+  for (let i = 0; i < 10; i++) await server.post("/events", { actor_id: `u${i % 2}`, action: "key.used" });
+  const all = (await server.get("/alerts?limit=100&order=asc")).body.data;
+  assert.equal(all.length, 10 + 4);
+  for (const [query, fits] of [
+    [`rule_id=${low.id}`, (a) => a.rule_id === low.id],
+    ["rule_type=repeated_action", (a) => a.rule_type === "repeated_action"],
+    ["severity=low", (a) => a.severity === "low"],
+    ["actor_id=u1", (a) => a.actor_id === "u1"],
+    ["actor_id=u1&severity=high", (a) => a.actor_id === "u1" && a.severity === "high"],
+  ]) {
+    const got = [];
+    let cursor = "";
+    do {
+      const { body } = await server.get(`/alerts?${query}&order=asc&limit=3${cursor && `&cursor=${cursor}`}`);
+      got.push(...body.data.map((a) => a.id));
+      cursor = body.pagination.next_cursor ?? "";
+    } while (cursor);
+    assert.deepEqual(got, all.filter(fits).map((a) => a.id), query);
+  }
+});
+
+test("a rule tried on history raises what it would have raised, ids and all, and stores nothing", async (t) => {
+  const server = await startServer(t);
+  const rule = { name: "Three", rule_type: "repeated_action", conditions: { action_pattern: "a", threshold: 3, window_minutes: 10 }, channels: [] };
+  for (let i = 0; i < 4; i++) await server.post("/events", { actor_id: "old", action: "a" });
+  const live = await made(server, rule);
+  const alerts = [];
+  for (let i = 0; i < 7; i++) alerts.push(...(await server.post("/events", { actor_id: `u${i % 2}`, action: "a" })).body.alerts);
+  assert.ok(alerts.length >= 2);
+  const { body, status } = await server.post("/rules/backtest", { rule_id: live.id });
+  assert.equal(status, 200);
+  assert.equal(body.events_scanned, 11);
+  assert.ok(body.alerts_total >= alerts.length);
+  const ids = new Set(body.alerts.map((a) => a.id));
+  for (const alert of alerts) assert.ok(ids.has(alert.id), "a live alert is missing from the back-test");
+  assert.equal((await server.get("/alerts")).body.data.length, alerts.length);
+  const tried = await server.post("/rules/backtest", { rule: { ...rule, conditions: { ...rule.conditions, threshold: 2 } } });
+  assert.ok(tried.body.alerts_total > body.alerts_total);
+  assert.equal((await server.post("/rules/backtest", {})).status, 422);
+});
+
+test("every rule type tells its conditions", async (t) => {
+  const server = await startServer(t);
+  const { data } = (await server.get("/rule-types")).body;
+  assert.ok(data.length >= 3);
+  for (const type of data) {
+    assert.ok(type.summary.length > 20, type.rule_type);
+    assert.ok(["low", "medium", "high", "critical"].includes(type.severity));
+    for (const condition of type.conditions) assert.ok(condition.name && condition.summary, type.rule_type);
+  }
+});
+
+test("history sent in afterwards is alerted on, but nobody is called", async (t) => {
+  const server = await startServer(t);
+  await made(server, { ...watch, channels: ["webhook"] });
+  const { body } = await server.post("/events/batch?backfill=true", { events: [event] });
+  assert.equal(body.events[0].alerts.length, 1);
+  assert.equal((await server.get("/alerts")).body.data.length, 1);
+  assert.equal((await server.get("/deliveries")).body.data.length, 0);
+  assert.equal((await server.post("/events/batch?backfill=perhaps", { events: [event] })).status, 422);
+});
