@@ -135,9 +135,21 @@ function dropAbsent(object: Record<string, unknown>): void {
   }
 }
 
-/** JSON of an event. Half of a surrogate pair has no UTF-8: the server would refuse the whole. */
+// As JSON.stringify writes them: a NUL, and half of a surrogate pair, which has no UTF-8.
+const REFUSED_JSON = /\\u(?:0000|d[89a-f])/;
+const REFUSED_TEXT = /[\0\p{Surrogate}]/gu;
+
+/** JSON of an event, without the characters for which the server would refuse the whole. */
 export function eventJson(value: unknown): string {
-  return JSON.stringify(value, (_name, item: unknown) =>
-    typeof item === "string" ? item.replace(/\p{Surrogate}/gu, "\uFFFD") : item,
+  const json = JSON.stringify(value);
+  return REFUSED_JSON.test(json) ? JSON.stringify(cleanDeep(JSON.parse(json))) : json;
+}
+
+function cleanDeep(value: unknown): unknown {
+  if (typeof value === "string") return value.replace(REFUSED_TEXT, "\uFFFD");
+  if (Array.isArray(value)) return value.map(cleanDeep);
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, item]) => [cleanDeep(name), cleanDeep(item)]),
   );
 }

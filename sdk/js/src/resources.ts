@@ -80,7 +80,7 @@ export class Webhooks extends Resource {
     return this.change("DELETE", at("webhooks", id));
   }
   /** Sends it a test message. */
-  test(id: string): Promise<T.Metadata> {
+  test(id: string): Promise<T.WebhookTest> {
     return this.make(at("webhooks", id, "test"));
   }
   /** The answer holds the new secret; for a day the old one signs too. */
@@ -97,10 +97,10 @@ export class Deliveries extends Resource {
   all(filters: T.DeliveryFilters = {}): AsyncGenerator<T.Delivery, void, undefined> {
     return pages(filters, (page) => this.list(page));
   }
-  get(id: string): Promise<T.Delivery> {
+  get(id: string): Promise<T.DeliveryWithAttempts> {
     return this.read(at("deliveries", id));
   }
-  replay(id: string): Promise<T.Delivery> {
+  replay(id: string): Promise<T.DeliveryWithAttempts> {
     return this.make(at("deliveries", id, "replay"));
   }
 }

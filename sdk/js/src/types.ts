@@ -255,8 +255,9 @@ export interface Backtest {
   events_matched: number;
   alerts_total: number;
   alerts: Alert[];
-  by_day: Metadata | unknown[];
-  by_actor: Metadata | unknown[];
+  by_day: { day: string; count: number }[];
+  /** The ten with most alerts. */
+  by_actor: { actor_id: string; count: number }[];
 }
 
 export interface WebhookInput {
@@ -281,26 +282,69 @@ export interface Webhook extends WebhookInput {
   enabled: boolean;
 }
 
-export interface DeliveryFilters extends ListFilters {
+/** What came of a test message. */
+export interface WebhookTest {
+  delivered: boolean;
+  status: number;
+  duration_ms: number;
+  error: string | null;
+  answer: string | null;
+}
+
+export interface DeliveryFilters {
   webhook_id?: string;
-  status?: string;
+  alert_id?: string;
+  status?: Delivery["status"];
+  limit?: number;
+  cursor?: string;
 }
 
 export interface Delivery {
   id: string;
   webhook_id: string;
-  status: string;
-  [name: string]: unknown;
+  alert_id: string | null;
+  event_type: string;
+  status: "pending" | "delivered" | "dead";
+  attempts_made: number;
+  next_attempt_at: string | null;
+  created_at: string;
+  updated_at: string;
 }
+
+export interface DeliveryAttempt {
+  number: number;
+  at: string;
+  duration_ms: number;
+  /** The HTTP status; null: none came, see `error`. */
+  status: number | null;
+  error: string | null;
+  /** The answer's first 1,024 bytes. */
+  answer: string | null;
+}
+
+export interface DeliveryWithAttempts extends Delivery {
+  attempts: DeliveryAttempt[];
+}
+
+export type Role = "ingest" | "read" | "triage" | "admin";
 
 export interface KeyInput {
-  name?: string;
-  roles: ("ingest" | "read" | "triage" | "admin")[];
-  [name: string]: unknown;
+  roles: Role[];
+  label?: string;
+  rate_per_minute?: number;
+  /** Addresses and CIDR ranges it may be used from; none: from everywhere. */
+  ip_allow?: string[];
+  tenant_ids?: string[];
+  expires_at?: Time;
 }
 
-export interface Key extends KeyInput {
+export interface Key {
   id: string;
+  label: string | null;
+  prefix: string;
+  roles: Role[];
+  rate_per_minute: number | null;
+  ip_allow: string[];
   /** Only in the answer that made it. */
   key?: string;
 }

@@ -116,11 +116,17 @@ test("notes take no key beyond the fiftieth", async (t) => {
   assert.deepEqual(event.metadata, metadata);
 });
 
-test("half a surrogate pair does not spoil the event", async (t) => {
+test("half a surrogate pair, or a NUL, does not spoil the event, in names neither", async (t) => {
   const event = await sent(t, {
     actor_name: "a\ud800b",
-    metadata: { email: "\udc00", fine: "😀" },
+    targets: [{ type: "t\u0000" }],
+    metadata: { email: "\udc00\u0000", "na\udfffme": [{ deep: "\ud83d" }], fine: "😀 \\u0000" },
   });
   assert.equal(event.actor_name, "a\ufffdb");
-  assert.deepEqual(event.metadata, { email: "\ufffd", fine: "😀" });
+  assert.deepEqual(event.targets, [{ type: "t\ufffd" }]);
+  assert.deepEqual(event.metadata, {
+    email: "\ufffd\ufffd",
+    "na\ufffdme": [{ deep: "\ufffd" }],
+    fine: "😀 \\u0000",
+  });
 });
