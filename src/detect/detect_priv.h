@@ -118,7 +118,6 @@ struct condition {
 };
 
 struct reading {
-    struct json_parser *parser;
     struct arena *arena;
     struct violations *violations;
 };

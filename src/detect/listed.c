@@ -61,10 +61,11 @@ detect_check_listed(const struct rule *rule, const struct rule *const *others, s
                     struct violations *violations)
 {
     struct arena arena;
-    struct reading reading = {json_parser_new(), &arena, violations};
+    struct reading reading = {&arena, violations};
+    struct json_parser *parser = json_parser_new();
     arena_init(&arena, ARENA_FIRST, ARENA_MAX);
     bool good = true;
-    struct json ids = listed_by(rule, reading.parser, &arena);
+    struct json ids = listed_by(rule, parser, &arena);
     for (uint32_t i = 0; ids.type == JSON_ARRAY && i < ids.count; i++) {
         const struct rule *other = NULL;
         for (size_t j = 0; j < other_count && other == NULL; j++)
@@ -73,12 +74,12 @@ detect_check_listed(const struct rule *rule, const struct rule *const *others, s
         good &= check_one(&reading, rule, i, ids.items[i].text, other);
     }
     for (size_t j = 0; j < other_count && ids.type == JSON_ARRAY; j++) {
-        struct json theirs = listed_by(others[j], reading.parser, &arena);
+        struct json theirs = listed_by(others[j], parser, &arena);
         if (!str_equal(others[j]->id, rule->id) && holds(&theirs, rule->id))
             good = reading_complain(&reading, STR("rule_type"),
                                     "cannot be combination: another combination lists the rule");
     }
     arena_fini(&arena);
-    json_parser_free(reading.parser);
+    json_parser_free(parser);
     return good;
 }

@@ -203,7 +203,7 @@ bool
 detect_read_rule(const struct json *sent, bool patch, struct arena *arena, struct rule *rule,
                  struct violations *violations)
 {
-    struct reading reading = {NULL, arena, violations};
+    struct reading reading = {arena, violations};
     if (sent->type != JSON_OBJECT)
         return violations_add(violations, STR("rule"), "A rule must be an object.");
     struct draft draft = {.rule = *rule, .sent = sent};
@@ -213,10 +213,8 @@ detect_read_rule(const struct json *sent, bool patch, struct arena *arena, struc
         draft.rule.enabled = true;
         draft.rule.emails = (struct json){0};
     }
-    reading.parser = json_parser_new();
     bool good = read_members(&reading, patch, &draft);
     good &= read_conditions(&reading, &draft);
-    json_parser_free(reading.parser);
     if (arena->ran_out && violations->total == 0)
         reading_complain(&reading, STR("conditions"), "is too large");
     if (!good || arena->ran_out)

@@ -42,7 +42,7 @@ compile(struct detect_rule *rule, struct json_parser *parser, struct err *err)
 {
     struct json sent, whole;
     struct violations violations = {.arena = &rule->arena};
-    struct reading reading = {parser, &rule->arena, &violations};
+    struct reading reading = {&rule->arena, &violations};
     if (!json_parse(parser, rule->rule->conditions, &rule->arena, &sent, err))
         return false;
     if (rule_conditions_read(&reading, rule->type, &sent, &rule->filter, &rule->conditions, &whole))
