@@ -71,6 +71,9 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector blocklisted_ip_detector = {
     .rule_type = "blocklisted_ip",
     .summary = "Something comes from an address in a given network or on a given list.",
+    .notes = "Whether an address is on a list of the server is looked up when the event comes in "
+             "and stored with it, so that a replay finds the same. Of several networks the "
+             "longest is named. Context: network and list, null where it was not the reason.",
     .severity = SEVERITY_HIGH,
     .cooldown_minutes = 60,
     .conditions = conditions,

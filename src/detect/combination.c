@@ -149,6 +149,13 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector combination_detector = {
     .rule_type = "combination",
     .summary = "Several rules fire for the same actor: in the same event, or within a window.",
+    .notes = "On an event on which one of the listed rules fires, it fires if every other one "
+             "fires on it too, or has its newest firing for that actor within the window. Then "
+             "all firings are used up. where and action_pattern are asked of that last event "
+             "only, exclude of every event. A firing counts although the listed rule's own "
+             "cooldown holds its alert back (then its id is null). It is silent while one of its "
+             "rules is disabled; a listed rule cannot be deleted. Context: alerts, each with id, "
+             "rule_name, rule_type.",
     .severity = SEVERITY_HIGH,
     .pattern = "\"*\"",
     .late = true,

@@ -110,8 +110,9 @@ bool detect_sees(const struct detect_rule *rule, const struct event *event);
 
 /* -- what there is, for doc/rules.md and GET /rule-types --------------------------------- */
 
-/* Appends a JSON array: rule_type, summary, severity, conditions
- * [{name,type,range,default,summary}]. */
+/* Appends a JSON array: rule_type, summary, notes, severity, cooldown_minutes, conditions
+ * [{name, type, required, range {min,max} or items {min,max} or null, values?, default, summary,
+ * members?}]. */
 void detect_write_types(struct buffer *out);
 bool detect_type_exists(struct str rule_type);
 

@@ -225,7 +225,8 @@ struct state_writer *fold_change(struct fold *fold);
 
 struct detector {
     const char *rule_type;
-    const char *summary;
+    const char *summary; /* one sentence */
+    const char *notes;   /* what there is to know beyond it, and the context */
     enum severity severity;
     int64_t cooldown_minutes;
     const char *pattern; /* default of action_pattern, as JSON; NULL: required */

@@ -93,6 +93,7 @@ detect_write_types(struct buffer *out)
         json_open(out, '{');
         json_put_str(out, "rule_type", str_from(type->rule_type));
         json_put_str(out, "summary", str_from(type->summary));
+        json_put_str(out, "notes", str_from(type->notes));
         json_put_str(out, "severity", severity_name(type->severity));
         json_put_int(out, "cooldown_minutes", type->cooldown_minutes);
         json_name(out, "conditions");

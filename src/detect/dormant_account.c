@@ -54,6 +54,9 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector dormant_account_detector = {
     .rule_type = "dormant_account",
     .summary = "An actor acts again after not having been seen for a long time.",
+    .notes = "The first event of an actor is learnt. Late events never fire and do not turn the "
+             "last sight back. Anonymous actors are not seen. Context: last_seen, idle_days "
+             "(whole days).",
     .severity = SEVERITY_MEDIUM,
     .habit = true,
     .conditions = conditions,

@@ -60,6 +60,7 @@ static const struct condition conditions[] = {
 const struct detector high_volume_destructive_detector = {
     .rule_type = "high_volume_destructive",
     .summary = "Somebody deletes, removes or destroys many things within a window.",
+    .notes = "As repeated_action, with other defaults. Context: the same.",
     .severity = SEVERITY_HIGH,
     .pattern = "[\"*.deleted\",\"*.removed\",\"*.destroyed\",\"*.purged\"]",
     .conditions = conditions,

@@ -351,6 +351,17 @@ memory_us(const void *self)
 const struct detector impossible_travel_detector = {
     .rule_type = "impossible_travel",
     .summary = "An actor is seen at two places too far apart for the time in between.",
+    .notes = "The latest four places are kept in the order of time. An event is held against the "
+             "place before it and, when it is late, the one after it too; the faster journey is "
+             "told. Silent are: an event without coordinates, or with 0,0 (geo data's way of not "
+             "knowing); the same address, whatever geo data says of it now; the same address at "
+             "the same instant, which is the same login delivered again; two places in one "
+             "autonomous system; two habitual places. A place is its country and city, without a "
+             "city its country and whole degrees; 16 are kept, and a day counts if it is later "
+             "than the last one counted. Anonymous actors are not seen. Distances are along the "
+             "great circle, rounded to 100 m. Context: from and to (city, country, latitude, "
+             "longitude, ip_address, occurred_at, event_id; to is the event's own), distance_km, "
+             "elapsed_seconds, speed_kmh (null when no time has passed).",
     .severity = SEVERITY_HIGH,
     .cooldown_minutes = 60,
     .habit = true,

@@ -170,6 +170,12 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector ingestion_spike_detector = {
     .rule_type = "ingestion_spike",
     .summary = "The workspace gets many more events in a window than in the windows before it.",
+    .notes = "The subject is the workspace. Windows are aligned to multiples of their length "
+             "since 1970; empty ones count as 0. A window fires once, on the event that makes it "
+             "have min_events and multiplier times the mean of the baseline_windows before it, "
+             "but not before so many windows have begun since that of the first event. A late "
+             "event is counted in its own window and never fires. Context: count, baseline (the "
+             "mean), multiplier, window_start.",
     .severity = SEVERITY_MEDIUM,
     .pattern = "\"*\"",
     .conditions = conditions,

@@ -27,6 +27,11 @@ step(const void *conditions, const struct event *event, struct fold *fold)
 const struct detector new_country_detector = {
     .rule_type = "new_country",
     .summary = "An actor acts from a country it has not been seen in before.",
+    .notes = "The value is ip_country. The first one of an actor is learnt silently, and so is "
+             "every one until min_history events had a country. 64 are kept; to make room the "
+             "one last seen longest ago goes. The country seen most recently is never forgotten: "
+             "coming home alerts nobody. Anonymous actors are not seen. Context: "
+             "previous_countries, in order of first sight; new_country.",
     .severity = SEVERITY_MEDIUM,
     .habit = true,
     .conditions = first_seen_conditions,

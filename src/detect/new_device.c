@@ -80,6 +80,9 @@ const struct detector new_device_detector = {
     .rule_type = "new_device",
     .summary = "An actor uses a device it has not used before: metadata.device_id, or else the "
                "browser, system and device type of the user agent, without versions.",
+    .notes = "The value is metadata.device_id (a text or a number), else browser, system and "
+             "type with commas between them. What is longer than 256 bytes is cut and ends in ~ "
+             "and a part of its hash. Otherwise as new_country. Context: known_devices, device.",
     .severity = SEVERITY_LOW,
     .habit = true,
     .conditions = first_seen_conditions,

@@ -48,6 +48,9 @@ const struct detector new_network_detector = {
     .summary =
         "An actor acts from a network it has not used before: the autonomous system where it "
         "is known, else the /24 or /48 around the address.",
+    .notes = "The value is the autonomous system, written AS64500, else the /24 or /48 that "
+             "holds the address. Otherwise as new_country. Context: previous_networks, "
+             "new_network.",
     .severity = SEVERITY_LOW,
     .habit = true,
     .conditions = first_seen_conditions,

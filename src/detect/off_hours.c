@@ -155,6 +155,11 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector off_hours_detector = {
     .rule_type = "off_hours",
     .summary = "Something happens outside working hours, on a day off, or on a holiday.",
+    .notes = "Hours are those of the event's occurred_at in the zone, daylight saving included. "
+             "22 to 6 means from 22:00:00 to 05:59:59; 0 as end_hour is midnight. Days and "
+             "holidays are whole days of that zone. There is no state but the cooldown. Context: "
+             "local_time with its offset, timezone, start_hour, end_hour, why (holiday before "
+             "day before hours).",
     .severity = SEVERITY_LOW,
     .cooldown_minutes = 60,
     .conditions = conditions,

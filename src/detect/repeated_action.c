@@ -59,6 +59,15 @@ static const struct condition conditions[] = {
 const struct detector repeated_action_detector = {
     .rule_type = "repeated_action",
     .summary = "The same thing happens too often within a window.",
+    .notes = "The subject is the group. The event that makes the count within the window reach "
+             "the threshold fires, and the window is emptied: an attack that goes on alerts once "
+             "per threshold, not per event. A late event joins if it is at most one window older "
+             "than the newest the group has shown, and may itself complete the count; older ones "
+             "are dropped. reset_on takes away what is not later than it. With distinct, only "
+             "the latest time of each value counts. A value to group by or to count is a text, a "
+             "number or a truth; without one the event is not counted. Context: count, "
+             "threshold, window_minutes, group, first_at, last_at, and the ten latest "
+             "ip_addresses and actors of the window, latest first.",
     .severity = SEVERITY_HIGH,
     .conditions = conditions,
     .condition_count = COUNT_OF(conditions),

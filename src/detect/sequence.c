@@ -206,6 +206,11 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector sequence_detector = {
     .rule_type = "sequence",
     .summary = "One thing happens, once or many times, and then another.",
+    .notes = "The subject is the group. The latest count firsts are kept; then fires if all of "
+             "them lie within within_minutes before it. Any then, firing or not, uses up the "
+             "firsts up to its own time, and a first from before the last then is out. An event "
+             "that is both is judged as then, and kept as first. Context: count, first_at, "
+             "last_at, then_at, group.",
     .severity = SEVERITY_HIGH,
     .pattern = "\"*\"",
     .conditions = conditions,

@@ -176,6 +176,10 @@ step(const void *self, const struct event *event, struct fold *fold)
 const struct detector session_anomaly_detector = {
     .rule_type = "session_anomaly",
     .summary = "A session goes on from another country, or with another browser or system.",
+    .notes = "The subject is the session_id; events without one are not seen. What the beginning "
+             "lacked is learnt silently when it is first known. Eight countries and eight pairs "
+             "of browser and system are kept; a session that has shown so many is silent. "
+             "Context: began and now (country, browser, os, occurred_at), changed.",
     .severity = SEVERITY_HIGH,
     .conditions = conditions,
     .condition_count = COUNT_OF(conditions),

@@ -76,6 +76,9 @@ const struct detector suspicious_user_agent_detector = {
     .rule_type = "suspicious_user_agent",
     .summary = "The user agent is a command-line client, a library, a scanner or a headless "
                "browser.",
+    .notes = "The patterns that come with it are command-line clients, HTTP libraries, scanners "
+             "and headless browsers; okhttp is not among them, since apps on phones use it. "
+             "Context: user_agent, pattern; both null when it was missing.",
     .severity = SEVERITY_MEDIUM,
     .cooldown_minutes = 60,
     .conditions = conditions,

@@ -24,6 +24,8 @@ const struct detector watched_action_detector = {
     .rule_type = "watched_action",
     .summary = "Every event that action_pattern and where let through: for what somebody always "
                "wants to hear of.",
+    .notes = "An API key made by a service account, a second factor switched off: action_pattern "
+             "and where say what. Context: action.",
     .severity = SEVERITY_MEDIUM,
     .step = step,
 };
