@@ -88,7 +88,7 @@ book_due(const struct book *book)
     return due == INT64_MAX || due > book->retry_at ? due : book->retry_at;
 }
 
-/* -- writing ----------------------------------------------------------------------------- */
+/* -- writing ------------------------------------- */
 
 static bool
 write_rows(struct notify *notify, struct err *err)

@@ -52,7 +52,7 @@ pop(struct notify *notify, struct command *command_out)
     return any;
 }
 
-/* -- replays --------------------------------------------------------------------------- */
+/* -- replays ------------------------------------- */
 
 bool
 notify_replay(struct notify *notify, struct str workspace_id, struct str delivery_id,
@@ -99,7 +99,7 @@ run_replay(struct notify *notify, const struct command *command)
     lanes_ready(&notify->lanes, job);
 }
 
-/* -- tests ------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------- */
 
 bool
 notify_test(struct notify *notify, const struct webhook *webhook, struct notify_result *result_out,
@@ -162,7 +162,7 @@ run_test(struct notify *notify, struct test *test)
     send_done(notify, &failed);
 }
 
-/* -- both ----------------------------------------------------------------------------------- */
+/* -- both ------------------------------------- */
 
 void
 commands_run(struct notify *notify)

@@ -44,7 +44,7 @@ struct curl_transport {
     struct call *flying, *free;
 };
 
-/* -- whom we call -------------------------------------------------------------------------- */
+/* -- whom we call ------------------------------------- */
 
 static bool
 address_of(const struct curl_sockaddr *from, struct address *address_out)
@@ -97,7 +97,7 @@ open_socket(void *self, curlsocktype purpose, struct curl_sockaddr *to)
     return socket(to->family, to->socktype | SOCK_CLOEXEC, to->protocol);
 }
 
-/* -- what we take ------------------------------------------------------------------------------ */
+/* -- what we take ------------------------------------- */
 
 /* Seconds, or a date. */
 int64_t
@@ -309,11 +309,11 @@ finish(struct call *call, CURLcode code)
     curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &duration);
     curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     result->duration_us = (int64_t)duration;
-    result->status = call->has_headers || code == CURLE_OK ? status : 0;
+    result->status = call->has_headers ? status : 0;
     if (code != CURLE_OK && !call->cut)
         tell_error(call, code);
     else if (result->status == 0)
-        snprintf(result->error, sizeof result->error, "the answer is no HTTP");
+        snprintf(result->error, sizeof result->error, "the answer is no HTTP, or ended too early");
 }
 
 typedef void (*done_fn)(void *each, const struct notify_result *result);

@@ -8,10 +8,10 @@ enum { WEBHOOKS_MEMORY = 256 * 1024 * 1024 };
 #define SAY_DROPPED_EVERY_US TIME_US_PER_MINUTE
 #define LOOK_BACK_US         (10 * TIME_US_PER_MINUTE)
 
-/* -- webhooks ------------------------------------------------------------------------------ */
+/* -- webhooks ------------------------------------- */
 
-/* A webhook is known here a little later than it is in force: alerts may have come in between. The log
- * is read again from there, for it alone. */
+/* A webhook is known here a little later than it is in force: alerts may have come in between.
+ * The log is read again from there, for it alone. */
 static void
 look_back(struct notify *notify, struct lane *late)
 {
@@ -71,7 +71,7 @@ follow_webhooks(struct notify *notify)
     notify->webhooks_retry_at = monotonic_us(notify) + RETRY_LATER_US;
 }
 
-/* -- the store's pending ones, at start ------------------------------------------------------ */
+/* -- the store's pending ones, at start ------------------------------------- */
 
 static void
 load_one(void *self, const struct store_delivery *delivery)
@@ -94,7 +94,7 @@ follow_load_pending(struct notify *notify, struct err *err)
     return store_deliveries_pending(store, load_one, notify, err);
 }
 
-/* -- the log ----------------------------------------------------------------------------------- */
+/* -- the log ------------------------------------- */
 
 static void
 drop_oldest(struct notify *notify, struct lane *lane)

@@ -10,7 +10,7 @@ struct job_chunk {
     struct job jobs[CHUNK_JOBS];
 };
 
-/* -- heaps --------------------------------------------------------------------------- */
+/* -- heaps ------------------------------------- */
 
 static bool
 comes_before(const struct heap *heap, const struct job *a, const struct job *b)
@@ -79,7 +79,7 @@ heap_remove(struct heap *heap, struct job *job)
         sift_down(heap, at, last);
 }
 
-/* -- lanes --------------------------------------------------------------------------- */
+/* -- lanes ------------------------------------- */
 
 void
 lanes_init(struct lanes *lanes)
@@ -181,7 +181,7 @@ lanes_fullest(const struct lanes *lanes)
     return fullest;
 }
 
-/* -- the lanes with something ready ------------------------------------------------------ */
+/* -- the lanes with something ready ------------------------------------- */
 
 static void
 activate(struct lanes *lanes, struct lane *lane)
@@ -224,7 +224,7 @@ lanes_turn(struct lanes *lanes)
     return lane;
 }
 
-/* -- jobs ---------------------------------------------------------------------------- */
+/* -- jobs ------------------------------------- */
 
 static struct job *
 new_job(struct lanes *lanes)

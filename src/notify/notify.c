@@ -61,7 +61,7 @@ notify_free(struct notify *notify)
     release(notify);
 }
 
-/* -- a round -------------------------------------------------------------------------------- */
+/* -- a round ------------------------------------- */
 
 static int64_t
 oldest_waiting(const struct lanes *lanes)
@@ -133,7 +133,7 @@ notify_round(struct notify *notify, int64_t wait_us)
     show_stats(notify);
 }
 
-/* -- the thread ------------------------------------------------------------------------------- */
+/* -- the thread ------------------------------------- */
 
 static void *
 run_rounds(void *self)

@@ -30,7 +30,7 @@ enum {
 #define RETRY_LATER_US TIME_US_PER_SECOND /* after the store or the log said no */
 #define RETRY_MOST_US  (10 * TIME_US_PER_SECOND)
 
-/* -- jobs and lanes (lanes.c) ------------------------------------------------------- */
+/* -- jobs and lanes (lanes.c) ------------------------------------- */
 
 enum job_place { JOB_WAITING, JOB_READY, JOB_FLYING };
 
@@ -98,7 +98,7 @@ struct job *lanes_job(const struct lane *lane, int64_t record_at);
 struct job *lanes_oldest(const struct lane *lane);
 struct lane *lanes_fullest(const struct lanes *lanes);
 
-/* -- what is to be written (book.c) ---------------------------------------------------- */
+/* -- what is to be written (book.c) ------------------------------------- */
 
 struct book_row {
     struct lane *lane;
@@ -139,7 +139,7 @@ bool book_has_outcome_room(const struct notify *notify);
 struct book_row *book_add_row(struct notify *notify);
 struct book_outcome *book_add_outcome(struct notify *notify);
 
-/* -- requests in flight (send.c) ---------------------------------------------------------- */
+/* -- requests in flight (send.c) ------------------------------------- */
 
 struct flight {
     struct job *job;   /* NULL and no test: the place is free */
@@ -161,7 +161,7 @@ int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SC
 /* What Retry-After says, in microseconds; -1: nothing that can be read (curl.c). */
 int64_t transport_retry_after(struct str value);
 
-/* -- payloads (payload.c, one file per format) ------------------------------------------------ */
+/* -- payloads (payload.c, one file per format) ------------------------------------- */
 
 struct payload_parts {
     struct str workspace_id;

@@ -42,7 +42,7 @@ send_retry_delay(struct random random, unsigned step)
     return delay * 9 / 10 + delay / 5 * (int64_t)(dice % 10001) / 10000;
 }
 
-/* -- the request --------------------------------------------------------------------------- */
+/* -- the request ------------------------------------- */
 
 /* What we say ourselves is not for a webhook's own headers to change. */
 static bool
@@ -162,7 +162,7 @@ send_free_flight(struct notify *notify)
     return NULL;
 }
 
-/* -- what came of it --------------------------------------------------------------------------- */
+/* -- what came of it ------------------------------------- */
 
 /* An answer is shown to people and written as JSON: text, whatever the receiver sent. */
 static size_t

@@ -15,7 +15,7 @@
 #define BENCH_EPOCH     1790000000000000LL /* September 2026 */
 #define BENCH_WORKSPACE STR("ws_0000beef")
 
-/* -- the transport ------------------------------------------------------------------ */
+/* -- the transport ------------------------------------- */
 
 enum { FAKE_REQUESTS = 40000 };
 
@@ -102,7 +102,7 @@ fake_wake(void *self)
     (void)self;
 }
 
-/* -- the clock and the dice ---------------------------------------------------------------- */
+/* -- the clock and the dice ------------------------------------- */
 
 static inline int64_t
 bench_now(void *self)
@@ -120,7 +120,7 @@ bench_dice(void *self, void *bytes, size_t len)
     }
 }
 
-/* -- the bench -------------------------------------------------------------------------------- */
+/* -- the bench ------------------------------------- */
 
 struct bench {
     char folder[64];
@@ -216,7 +216,7 @@ bench_done(void *self, bool ok, const struct err *err)
     must(ok);
 }
 
-/* -- what there is to deliver ------------------------------------------------------------------ */
+/* -- what there is to deliver ------------------------------------- */
 
 static inline void
 bench_add_event(struct bench *bench, struct event *event)
@@ -328,7 +328,8 @@ bench_webhook(struct bench *bench, struct str id, struct str url)
     must(store_webhook_put(bench->store, &webhook, &bench->err));
 }
 
-/* -- running --------------------------------------------------------------------------------------- */
+/* -- running
+ * --------------------------------------------------------------------------------------- */
 
 /* Rounds until there is nothing to do at this moment, and all of it is written. */
 static inline void

@@ -1,0 +1,162 @@
+/* The thread itself, with real receivers, while others ask things of it. */
+#include "notify/bench.h"
+#include "notify/receiver.h"
+
+enum { MANY = 400, ASKERS = 3, ASKS = 20 };
+
+static void
+open_real(struct bench *bench)
+{
+    struct network loopback;
+    struct notify_transport transport;
+    must(network_parse(STR("127.0.0.0/8"), &loopback));
+    must(notify_transport_curl(&loopback, 1, &transport, &bench->err));
+    struct notify_options options = {
+        .journal = bench->journal,
+        .store = bench->store,
+        .clock = clock_system(),
+        .random = random_system(),
+        .transport = transport,
+    };
+    must(notify_new(&options, &bench->notify, &bench->err));
+}
+
+static struct str
+url_of(char text[static 64], const struct receiver *receiver, const char *path)
+{
+    int len = snprintf(text, 64, "http://127.0.0.1:%d%s", receiver->port, path);
+    return (struct str){text, (size_t)len};
+}
+
+/* Waits for a number to be reached, at most ten seconds. */
+static bool
+reaches(struct receiver *receiver, const int *number, int want)
+{
+    for (int i = 0; i < 2000 && receiver_count(receiver, number) < want; i++)
+        receiver_pause(receiver, 5);
+    return receiver_count(receiver, number) >= want;
+}
+
+static bool
+delivered(struct bench *bench, struct receiver *receiver, int64_t want)
+{
+    for (int i = 0; i < 2000 && bench_counts(bench).delivered < want; i++)
+        receiver_pause(receiver, 5);
+    return bench_counts(bench).delivered == want;
+}
+
+static void
+test_a_real_receiver_that_hangs_delays_no_other(void)
+{
+    struct bench bench;
+    char urls[2][64];
+    struct receiver *works = receiver_new(), *hangs = receiver_new();
+    bench_init(&bench);
+    bench_webhook(&bench, STR("whk_a"), url_of(urls[0], hangs, "/hang"));
+    bench_webhook(&bench, STR("whk_b"), url_of(urls[1], works, "/ok"));
+    open_real(&bench);
+    notify_start(bench.notify);
+    bench_alerts(&bench, MANY);
+    notify_wake(bench.notify);
+    CHECK(delivered(&bench, works, MANY));
+    CHECK_INT(receiver_count(works, &works->requests), MANY);
+    CHECK(receiver_count(works, &works->connections) <= 8);
+    CHECK(reaches(hangs, &hangs->requests, 8));
+    CHECK(receiver_count(hangs, &hangs->requests) <= 8);
+    receiver_free(hangs); /* its connections break: what was in flight has failed */
+    notify_stop(bench.notify);
+    CHECK_INT(bench_counts(&bench).pending, MANY);
+    bench_fini(&bench);
+    receiver_free(works);
+}
+
+struct asker {
+    struct bench *bench;
+    struct webhook webhook;
+    int good;
+};
+
+static void *
+ask(void *self)
+{
+    struct asker *asker = self;
+    for (int i = 0; i < ASKS; i++) {
+        struct notify_result result = {0};
+        struct notify_stats stats;
+        struct err err = {0};
+        asker->good += notify_test(asker->bench->notify, &asker->webhook, &result, &err) &&
+                       result.status == 200;
+        notify_stats(asker->bench->notify, &stats);
+        notify_wake(asker->bench->notify);
+    }
+    return NULL;
+}
+
+static void
+test_tests_and_replays_are_answered_while_deliveries_go_on(void)
+{
+    struct bench bench;
+    char url[64];
+    struct receiver *works = receiver_new();
+    bench_init(&bench);
+    bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
+    open_real(&bench);
+    notify_start(bench.notify);
+    struct asker askers[ASKERS];
+    pthread_t threads[ASKERS];
+    for (int i = 0; i < ASKERS; i++) {
+        askers[i] = (struct asker){.bench = &bench,
+                                   .webhook = bench_webhook_like(STR("whk_t"), str_from(url))};
+        must(pthread_create(&threads[i], NULL, ask, &askers[i]) == 0);
+    }
+    bench_alerts(&bench, 50);
+    notify_wake(bench.notify);
+    CHECK(delivered(&bench, works, 50));
+    for (int i = 0; i < ASKERS; i++) {
+        must(pthread_join(threads[i], NULL) == 0);
+        CHECK_INT(askers[i].good, ASKS);
+    }
+    struct store_delivery_filter filter = {.limit = 10};
+    struct store_delivery *list = NULL;
+    size_t count = 0;
+    CHECK(store_deliveries(bench.store, BENCH_WORKSPACE, &filter, &bench.arena, &list, &count,
+                           &bench.err));
+    for (size_t i = 0; i < count; i++)
+        CHECK(notify_replay(bench.notify, BENCH_WORKSPACE, list[i].id, &bench.err));
+    CHECK(reaches(works, &works->requests, 50 + ASKERS * ASKS + 10));
+    CHECK(delivered(&bench, works, 50));
+    CHECK(!notify_replay(bench.notify, BENCH_WORKSPACE, STR("dlv_none"), &bench.err));
+    CHECK_INT(bench.err.code, ERR_NOT_FOUND);
+    notify_stop(bench.notify);
+    bench_fini(&bench);
+    receiver_free(works);
+}
+
+static void
+test_a_real_answer_of_410_switches_the_webhook_off(void)
+{
+    struct bench bench;
+    char url[64];
+    struct receiver *gone = receiver_new();
+    bench_init(&bench);
+    bench_webhook(&bench, STR("whk_a"), url_of(url, gone, "/gone"));
+    open_real(&bench);
+    notify_start(bench.notify);
+    bench_alert(&bench);
+    notify_wake(bench.notify);
+    for (int i = 0; i < 2000 && bench_counts(&bench).dead == 0; i++)
+        receiver_pause(gone, 5);
+    CHECK_INT(bench_counts(&bench).dead, 1);
+    notify_stop(bench.notify);
+    bench_fini(&bench);
+    receiver_free(gone);
+}
+
+int
+main(void)
+{
+    RUN(test_a_real_receiver_that_hangs_delays_no_other);
+    RUN(test_tests_and_replays_are_answered_while_deliveries_go_on);
+    RUN(test_a_real_answer_of_410_switches_the_webhook_off);
+    return tap_done();
+}
