@@ -192,7 +192,14 @@ void memory_index_undo(struct memory_index *index, const char *bytes, size_t len
 void memory_index_publish(struct memory_index *index);
 uint32_t memory_index_rows(const struct memory_index *index); /* published ones */
 struct memory_row memory_index_row(const struct memory_index *index, uint32_t row);
-uint64_t memory_index_find(const struct memory_index *index, uint64_t term);
+/* A place in a term's rows, newest first. */
+struct posting {
+    uint64_t word; /* POSTING_NONE: behind the oldest */
+    uint32_t mark;
+};
+struct posting memory_index_find(const struct memory_index *index, uint64_t term);
+/* On to the newest row that is not newer than `row`. */
+void memory_index_seek(const struct memory_index *index, struct posting *posting, uint32_t row);
 uint64_t memory_index_older(const struct memory_index *index, uint64_t posting);
 const struct label *memory_index_labels(const struct memory_index *index); /* newest first */
 size_t memory_index_bytes(const struct memory_index *index);

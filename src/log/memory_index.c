@@ -4,9 +4,11 @@
  * A table of chain heads, of fixed size, leads to one node for each term; the node holds the newest
  * row and where the one before stands, in one word, and each older row is such a word of its own.
  * All lie in chunks that never move. The writer prepares a node or word, then stores what leads to
- * it with release. A word that is no longer wanted (its commit failed) is taken out of its list but
- * never used again, since a reader may be standing on it. A reader takes the count of published
- * rows first and passes over every row at or past it. */
+ * it with release. About every 64th row of a term has a mark beside its word, and the marks have a
+ * chain of their own, so that a reader can leap over what it does not want. A word that is no
+ * longer wanted (its commit failed) is taken out of its list but never used again, since a reader
+ * may be standing on it. A reader takes the count of published rows first and passes over every row
+ * at or past it. */
 #include "log/log_priv.h"
 
 enum {
@@ -19,7 +21,13 @@ enum {
 struct node {
     uint64_t term;
     _Atomic uint64_t newest;
-    uint32_t next; /* in the table's chain: number + 1 */
+    uint32_t next;         /* in the table's chain: number + 1 */
+    _Atomic uint32_t mark; /* the newest: number + 1 */
+};
+
+struct mark {
+    uint64_t word;  /* as it stood when this row was the newest */
+    uint32_t older; /* number + 1 */
 };
 
 struct chunks {
@@ -32,7 +40,7 @@ struct memory_index {
     void *table_memory;
     _Atomic uint32_t *table; /* node number + 1 */
     uint32_t table_mask;
-    struct chunks rows, nodes, words;
+    struct chunks rows, nodes, words, marks;
     _Atomic uint32_t published;
     struct arena label_arena;
     struct label **label_table;
@@ -90,6 +98,7 @@ memory_index_new(uint64_t bytes)
     chunks_init(&index->rows, sizeof(struct memory_row), (size_t)bytes / RECORD_HEAD);
     chunks_init(&index->nodes, sizeof(struct node), (size_t)bytes / 8);
     chunks_init(&index->words, sizeof(uint64_t), (size_t)bytes / 8);
+    chunks_init(&index->marks, sizeof(struct mark), (size_t)bytes / 8);
     arena_init(&index->label_arena, 4096, (size_t)bytes * 4 + 64 * 1024);
     index->label_table = base_alloc(LABEL_TABLE, sizeof(struct label *));
     atomic_init(&index->bytes, slots * sizeof *index->table);
@@ -104,6 +113,7 @@ memory_index_free(struct memory_index *index)
     chunks_fini(&index->rows);
     chunks_fini(&index->nodes);
     chunks_fini(&index->words);
+    chunks_fini(&index->marks);
     arena_fini(&index->label_arena);
     base_free(index->label_table);
     base_free(index->table_memory);
@@ -135,6 +145,19 @@ find_node(const struct memory_index *index, uint64_t term)
     return NULL;
 }
 
+/* Any rule will do that picks one row in 64 whatever the rows of a term have in common. */
+static inline bool
+is_marked(uint32_t row)
+{
+    return row * 0x9E3779B1u >> 26 == 0;
+}
+
+static const struct mark *
+mark_at(const struct memory_index *index, uint32_t mark)
+{
+    return chunks_at(&index->marks, mark - 1);
+}
+
 static void
 link_term(struct memory_index *index, uint64_t term, uint32_t row)
 {
@@ -156,7 +179,13 @@ link_term(struct memory_index *index, uint64_t term, uint32_t row)
         *word = older;
         place = (uint32_t)index->words.count++;
     }
-    atomic_store_explicit(&node->newest, (uint64_t)row << 32 | place, memory_order_release);
+    uint64_t newest = (uint64_t)row << 32 | place;
+    if (older != POSTING_NONE && is_marked(row)) {
+        struct mark *mark = chunks_add(index, &index->marks);
+        *mark = (struct mark){newest, atomic_load_explicit(&node->mark, memory_order_relaxed)};
+        atomic_store_explicit(&node->mark, (uint32_t)++index->marks.count, memory_order_release);
+    }
+    atomic_store_explicit(&node->newest, newest, memory_order_release);
 }
 
 static void
@@ -244,6 +273,10 @@ memory_index_undo(struct memory_index *index, const char *bytes, size_t len)
             while (word != POSTING_NONE && word >> 32 >= published)
                 word = memory_index_older(index, word);
             atomic_store_explicit(&node->newest, word, memory_order_release);
+            uint32_t mark = atomic_load_explicit(&node->mark, memory_order_relaxed);
+            while (mark != 0 && mark_at(index, mark)->word >> 32 >= published)
+                mark = mark_at(index, mark)->older;
+            atomic_store_explicit(&node->mark, mark, memory_order_release);
         }
     }
     for (struct label *label = index->labels; label != NULL; label = label->older)
@@ -272,11 +305,36 @@ memory_index_row(const struct memory_index *index, uint32_t row)
     return *(const struct memory_row *)chunks_at(&index->rows, row);
 }
 
-uint64_t
+struct posting
 memory_index_find(const struct memory_index *index, uint64_t term)
 {
     struct node *node = find_node(index, term);
-    return node == NULL ? POSTING_NONE : atomic_load_explicit(&node->newest, memory_order_acquire);
+    if (node == NULL)
+        return (struct posting){POSTING_NONE, 0};
+    uint64_t newest = atomic_load_explicit(&node->newest, memory_order_acquire);
+    return (struct posting){newest, atomic_load_explicit(&node->mark, memory_order_acquire)};
+}
+
+/* Marks are only followed to words older than the one in hand, so it does no harm that the newest
+ * of them may be younger than it, or of a commit that failed: then it is not published for this
+ * reader, and `row` is. */
+void
+memory_index_seek(const struct memory_index *index, struct posting *posting, uint32_t row)
+{
+    uint64_t word = posting->word;
+    if (word == POSTING_NONE || word >> 32 <= row)
+        return;
+    while (posting->mark != 0) {
+        const struct mark *mark = mark_at(index, posting->mark);
+        if (mark->word >> 32 <= row)
+            break;
+        if (mark->word < word)
+            word = mark->word;
+        posting->mark = mark->older;
+    }
+    while (word != POSTING_NONE && word >> 32 > row)
+        word = memory_index_older(index, word);
+    posting->word = word;
 }
 
 uint64_t

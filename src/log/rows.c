@@ -196,8 +196,8 @@ struct cursor {
     struct list list;
     const uint32_t *values; /* `list.rows`, or the chunk in hand */
     size_t value_count, chunk;
-    uint32_t *room;   /* for a chunk */
-    uint64_t posting; /* of the chain */
+    uint32_t *room;         /* for a chunk */
+    struct posting posting; /* in the chain */
     bool chained, over;
     uint32_t row; /* where it stands */
 };
@@ -292,11 +292,10 @@ seek_up(const struct match *match, struct cursor *cursor, uint32_t row, struct e
 static void
 seek_chain(const struct match *match, struct cursor *cursor, uint32_t row)
 {
-    while (cursor->posting != POSTING_NONE && cursor->posting >> 32 > row)
-        cursor->posting = memory_index_older(match->view.segment->memory, cursor->posting);
-    cursor->over = cursor->posting == POSTING_NONE;
+    memory_index_seek(match->view.segment->memory, &cursor->posting, row);
+    cursor->over = cursor->posting.word == POSTING_NONE;
     if (!cursor->over)
-        cursor->row = (uint32_t)(cursor->posting >> 32);
+        cursor->row = (uint32_t)(cursor->posting.word >> 32);
 }
 
 /* Moves to the first row that is not before `row` in the query's direction. */
@@ -317,12 +316,12 @@ seek(const struct match *match, struct cursor *cursor, uint32_t row, struct err 
 
 /* Forwards, the part of a chain that is asked for is turned round first. */
 static bool
-turn_chain(const struct match *match, uint64_t posting, struct arena *arena, struct list *list,
+turn_chain(const struct match *match, struct posting from, struct arena *arena, struct list *list,
            struct err *err)
 {
     const struct memory_index *memory = match->view.segment->memory;
-    while (posting != POSTING_NONE && posting >> 32 >= match->high)
-        posting = memory_index_older(memory, posting);
+    memory_index_seek(memory, &from, match->high - 1);
+    uint64_t posting = from.word;
     uint32_t count = 0;
     for (uint64_t at = posting; at != POSTING_NONE && at >> 32 >= match->low; count++)
         at = memory_index_older(memory, at);
