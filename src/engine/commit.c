@@ -194,9 +194,9 @@ on_commit_done(void *self, bool ok, const struct err *err)
     struct engine *engine = commit->engine;
     if (ok) {
         add_counts(engine, commit);
-        answer(commit);
         if (commit->wake && engine->options.wake != NULL)
             engine->options.wake(engine->options.wake_self);
+        answer(commit);
     } else {
         commit->err = *err;
     }

@@ -8,6 +8,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 enum { ARENA_FIRST = 64 << 10, ARENA_MOST = 1 << 30, SWITCHES_MOST = 16 };
 
@@ -15,7 +16,7 @@ struct plan {
     struct engine *engine;
     struct learning *learning;
     struct arena arena;
-    struct rule *wanted;
+    struct rule *wanted; /* by id */
     size_t count;
     struct rule_switch switches[SWITCHES_MOST];
     size_t switch_count;
@@ -134,13 +135,20 @@ send_switches(struct plan *plan, struct err *err)
     return done;
 }
 
+static int
+by_id(const void *a, const void *b)
+{
+    return str_compare(((const struct rule *)a)->id, ((const struct rule *)b)->id);
+}
+
+/* NULL: not asked for, or switched off. */
 static struct rule *
 wanted_rule(const struct plan *plan, struct str id)
 {
-    for (size_t i = 0; i < plan->count; i++)
-        if (str_equal(plan->wanted[i].id, id))
-            return plan->wanted[i].enabled ? &plan->wanted[i] : NULL;
-    return NULL;
+    struct rule key = {.id = id};
+    struct rule *rule =
+        plan->count == 0 ? NULL : bsearch(&key, plan->wanted, plan->count, sizeof key, by_id);
+    return rule != NULL && rule->enabled ? rule : NULL;
 }
 
 /* The standings are changed by this thread alone, so it may look without the lock. */
@@ -173,7 +181,7 @@ amend(struct plan *plan, const struct standing *standing, const struct rule *rul
     struct detect_rule *compiled = detect_rule_new(&next, others, standing->other_count, &why);
     if (compiled == NULL) {
         note_broken(plan->learning, rule, &why);
-        plan->pending[plan->pending_count++] = rule->id;
+        plan->learning->again = true; /* to be listed as pending */
         return true;
     }
     struct standing amended = {
@@ -278,13 +286,15 @@ consider(struct plan *plan, const struct rule *rule, struct err *err)
     size_t other_count = standings_listed(&engine->standings, plan->learning->reader.parser, rule,
                                           &plan->arena, &others);
     const struct standing *standing = standings_find(&engine->standings, rule->id);
-    if (standing != NULL && standing->rule->fold_version == rule->fold_version &&
-        others_same(standing, others, other_count, false)) {
+    bool ready = listed_are_ready(plan, rule);
+    bool stands = standing != NULL && standing->rule->fold_version == rule->fold_version &&
+                  others_same(standing, others, other_count, false);
+    if (!stands || !ready)
+        plan->pending[plan->pending_count++] = rule->id;
+    if (stands) {
         (void)look_at_job(plan, rule, NULL, 0, false);
         return standing->rule->version == rule->version || amend(plan, standing, rule, err);
     }
-    plan->pending[plan->pending_count++] = rule->id;
-    bool ready = listed_are_ready(plan, rule);
     if (!look_at_job(plan, rule, others, other_count, ready) && ready)
         begin_job(plan, rule, others, other_count);
     return true;
@@ -323,6 +333,8 @@ make(struct plan *plan, struct err *err)
     if (!store_rules(engine->options.store, (struct str){0}, &plan->arena, &plan->wanted,
                      &plan->count, err))
         return false;
+    if (plan->count > 0)
+        qsort(plan->wanted, plan->count, sizeof *plan->wanted, by_id);
     plan->pending = arena_array(&plan->arena, plan->count, struct str);
     must(plan->pending != NULL);
     cancel_unwanted_jobs(plan);
