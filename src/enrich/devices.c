@@ -14,8 +14,8 @@
 
 enum {
     REGEXES_MAX = 20000,
-    GROUPS_MAX = 10, /* $0 to $9 */
-    MATCH_LIMIT = 100000,
+    GROUPS_MAX = 10,     /* $0 to $9 */
+    MATCH_LIMIT = 20000, /* 60 us of going back and forth */
     JIT_STACK_FIRST = 32 * 1024,
     JIT_STACK_MAX = 512 * 1024
 };

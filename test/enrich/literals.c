@@ -80,6 +80,7 @@ test_the_pass_lets_through_what_has_all_its_sets(void)
     prefilter_add(prefilter, STR("\\d+"));
     prefilter_add(prefilter, STR("hrom|safari"));
     prefilter_add(prefilter, STR("me/"));
+    prefilter_add(prefilter, STR("e"));
     prefilter_finish(prefilter);
     struct prefilter_scratch *scratch = prefilter_scratch_new(prefilter);
     CHECK_INT((intmax_t)prefilter_unfiltered(prefilter), 1);
@@ -90,6 +91,8 @@ test_the_pass_lets_through_what_has_all_its_sets(void)
     CHECK(passes(prefilter, scratch, "chrome/", 2)); /* ends inside of a longer one */
     CHECK(passes(prefilter, scratch, "chrome/", 3));
     CHECK(!passes(prefilter, scratch, "chro-me", 2));
+    CHECK(passes(prefilter, scratch, "chrome/", 4));
+    CHECK(passes(prefilter, scratch, "E", 4));
     prefilter_scratch_free(scratch);
     prefilter_free(prefilter);
 }

@@ -6,15 +6,13 @@
 
 #include <stdlib.h>
 
-#if defined(__SANITIZE_ADDRESS__)
-/* libmaxminddb 1.7 keeps a few kilobytes when it refuses damaged metadata. */
+/* libmaxminddb 1.7 keeps a few kilobytes when it refuses damaged metadata: asked by sanitizers. */
 const char *__lsan_default_suppressions(void);
 const char *
 __lsan_default_suppressions(void)
 {
     return "leak:libmaxminddb";
 }
-#endif
 
 static char folder[] = "/tmp/tocsin-mmdb-XXXXXX";
 static char file[64];

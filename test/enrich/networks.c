@@ -75,6 +75,18 @@ test_nothing_holds_nothing(void)
     networks_free(networks);
 }
 
+static void
+test_the_same_network_many_times_is_one(void)
+{
+    struct networks_entry entries[1000];
+    for (size_t i = 0; i < COUNT_OF(entries); i++)
+        entries[i] = entry(i % 3 == 0 ? "10.0.0.0/8" : "10.1.0.0/16", (uint64_t)1 << i % 4);
+    struct networks *networks = networks_new(entries, COUNT_OF(entries), NETWORKS_UNION);
+    CHECK_INT((intmax_t)find(networks, "10.1.2.3"), 15);
+    CHECK_INT((intmax_t)find(networks, "11.1.2.3"), 0);
+    networks_free(networks);
+}
+
 static uint64_t
 dice(uint64_t a, uint64_t b)
 {
@@ -146,6 +158,7 @@ main(void)
     RUN(test_longest_prefix_wins);
     RUN(test_all_ipv6_is_not_ipv4);
     RUN(test_nothing_holds_nothing);
+    RUN(test_the_same_network_many_times_is_one);
     RUN(test_agrees_with_looking_at_each);
     return tap_done();
 }

@@ -101,6 +101,22 @@ test_a_bad_row_is_refused_by_file_and_line(void)
 }
 
 static void
+test_a_line_beyond_the_limit_is_refused(void)
+{
+    static char text[TEXT_LINE_MAX + 3];
+    struct places *places;
+    struct err err = {0};
+    memset(text, 'x', sizeof text);
+    text[0] = '#';
+    text[TEXT_LINE_MAX] = '\n';
+    CHECK(places_parse((struct str){text, TEXT_LINE_MAX + 1}, "f", &places, &err));
+    places_free(places);
+    text[TEXT_LINE_MAX] = 'x';
+    CHECK(!places_parse((struct str){text, TEXT_LINE_MAX + 1}, "f", &places, &err));
+    CHECK_TEXT(err.text, "f: line 1: longer than 4096 bytes");
+}
+
+static void
 test_an_empty_file_of_places_is_fine(void)
 {
     struct places *places = read_places("\n# nothing yet");
@@ -192,6 +208,7 @@ main(void)
 {
     RUN(test_a_row_says_all_of_a_place);
     RUN(test_a_bad_row_is_refused_by_file_and_line);
+    RUN(test_a_line_beyond_the_limit_is_refused);
     RUN(test_an_empty_file_of_places_is_fine);
     RUN(test_an_address_is_on_all_its_lists_by_name);
     RUN(test_a_bad_line_of_a_list_is_refused_by_file_and_line);

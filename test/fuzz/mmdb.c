@@ -7,15 +7,13 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#if defined(__SANITIZE_ADDRESS__)
-/* libmaxminddb 1.7 keeps a few kilobytes when it refuses damaged metadata. */
+/* libmaxminddb 1.7 keeps a few kilobytes when it refuses damaged metadata: asked by sanitizers. */
 const char *__lsan_default_suppressions(void);
 const char *
 __lsan_default_suppressions(void)
 {
     return "leak:libmaxminddb";
 }
-#endif
 
 static void
 look_up(const struct mmdb *mmdb, const char *text)
