@@ -284,6 +284,7 @@ struct api {
     h2o_hostconf_t *host;
     pthread_mutex_t tls_lock; /* guards tls */
     SSL_CTX *tls;
+    struct retired *retired; /* certificates from before, while handshakes may still name them */
     _Atomic uint64_t tls_generation;
     pthread_mutex_t access_lock; /* guards access and rates */
     struct access *access;

@@ -233,6 +233,40 @@ api_url(const struct api *api)
     return api->url;
 }
 
+/* libh2o keeps the bare pointer of a context from the moment a connection is accepted until its first
+ * bytes come, so a context outlives its use by as long as a handshake may take. */
+struct retired {
+    SSL_CTX *tls;
+    int64_t since_us; /* monotonic */
+    struct retired *next;
+};
+
+static void
+free_retired(struct api *api, int64_t before_us)
+{
+    for (struct retired **at = &api->retired; *at != NULL;) {
+        struct retired *retired = *at;
+        if (retired->since_us >= before_us) {
+            at = &retired->next;
+            continue;
+        }
+        *at = retired->next;
+        SSL_CTX_free(retired->tls);
+        base_free(retired);
+    }
+}
+
+static void
+retire(struct api *api, SSL_CTX *tls)
+{
+    struct clock clock = api->options.clock;
+    int64_t now = clock.monotonic_us(clock.self);
+    free_retired(api, now - 2 * 1000 * api->options.request_timeout_ms);
+    struct retired *retired = base_alloc(1, sizeof *retired);
+    *retired = (struct retired){tls, now, api->retired};
+    api->retired = retired;
+}
+
 bool
 api_reload(struct api *api, struct err *err)
 {
@@ -246,7 +280,7 @@ api_reload(struct api *api, struct err *err)
     api->tls = fresh;
     atomic_fetch_add(&api->tls_generation, 1);
     pthread_mutex_unlock(&api->tls_lock);
-    SSL_CTX_free(old); /* workers and connections hold references of their own */
+    retire(api, old);
     return true;
 }
 
@@ -262,5 +296,6 @@ api_stop(struct api *api)
     for (size_t i = 0; i < api->worker_count; i++)
         worker_fini(&api->workers[i]);
     h2o_config_dispose(&api->config);
+    free_retired(api, INT64_MAX);
     free_api(api);
 }

@@ -369,10 +369,12 @@ function commandLine(args) {
   return [...(binary.includes("/tsan/") ? ["setarch", "-R"] : []), binary, ...args];
 }
 
+const suppressions = `suppressions=${path.join(top, "test/api/lsan.supp")}:print_suppressions=0`;
+
 /** The environment without settings of the server that whoever runs the tests may have. */
 function cleanEnv(more) {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith("TOCSIN_"));
-  return { ...Object.fromEntries(kept), ...more };
+  return { LSAN_OPTIONS: suppressions, ...Object.fromEntries(kept), ...more };
 }
 
 function parseOrNull(text) {

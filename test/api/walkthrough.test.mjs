@@ -234,7 +234,7 @@ test("from a login to a signed webhook", async (t) => {
     );
 
     const stopped = await server.stop();
-    assert.equal(stopped.code, 0);
+    assert.equal(stopped.code, 0, server.told());
     assert.ok(stopped.ms < 5000, `stopped after ${stopped.ms} ms`);
     await server.start();
     const again = new sdk.ImmutableClient({ apiKey: server.apiKey, baseUrl: server.url });
