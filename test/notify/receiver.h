@@ -154,9 +154,10 @@ receiver_request(struct receiver_connection *c, char *text, size_t *len_out)
         len += (size_t)got;
         text[len] = '\0';
         const char *end = strstr(text, "\r\n\r\n"), *size = strstr(text, "Content-Length: ");
-        if (end == NULL || size == NULL)
+        if (end == NULL)
             continue;
-        if (len >= (size_t)(end - text) + 4 + strtoul(size + 16, NULL, 10))
+        size_t body = size == NULL ? 0 : strtoul(size + 16, NULL, 10);
+        if (len >= (size_t)(end - text) + 4 + body)
             break;
     }
     *len_out = len;

@@ -5,6 +5,7 @@
 #include "model/limits.h"
 #include "tap.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -74,12 +75,14 @@ test_workspaces_come_back_in_order_and_names_are_unique(void)
     CHECK(!store_workspace_add(bench.store, &rival, &bench.err));
     CHECK_INT(bench.err.code, ERR_CONFLICT);
     CHECK(store_generation(bench.store) == generation);
+    rival.name = STR("other"); /* the refusal left nothing open */
+    CHECK(store_workspace_add(bench.store, &rival, &bench.err));
 
     reopen(&bench);
     struct store_workspace *list = NULL;
     size_t count = 0;
     CHECK(store_workspaces(bench.store, &bench.arena, &list, &count, &bench.err));
-    if (CHECK_INT((intmax_t)count, 2)) {
+    if (CHECK_INT((intmax_t)count, 3)) {
         CHECK(same(list[0].id, first.id) && same(list[0].name, first.name));
         CHECK(same(list[1].id, second.id));
         CHECK_INT(list[1].created_at, 20);
@@ -409,6 +412,59 @@ test_an_answer_that_does_not_fit_its_arena_is_refused(void)
     bench_free(&bench);
 }
 
+/* -- many at once ------------------------------------------------------------------------ */
+
+enum { THREADS = 4, CHANGES = 25 };
+
+struct worker {
+    struct store *store;
+    int number;
+    int done;
+};
+
+static void *
+change_and_read(void *self)
+{
+    struct worker *worker = self;
+    for (int i = 0; i < CHANGES; i++) {
+        char id[32];
+        struct err err = {0};
+        struct arena arena;
+        struct webhook *webhooks = NULL;
+        struct rule *rules = NULL;
+        size_t count = 0;
+        arena_init(&arena, 4096, 64u << 20);
+        snprintf(id, sizeof id, "rul_%d_%d", worker->number, i);
+        struct rule rule = sample_rule(str_from(id));
+        struct webhook webhook = sample_webhook(str_from(id));
+        worker->done +=
+            store_rule_put(worker->store, &rule, &err) &&
+            store_webhook_put(worker->store, &webhook, &err) &&
+            store_rules(worker->store, (struct str){0}, &arena, &rules, &count, &err) &&
+            store_webhooks(worker->store, (struct str){0}, true, &arena, &webhooks, &count, &err) &&
+            count > (size_t)i;
+        arena_fini(&arena);
+    }
+    return NULL;
+}
+
+static void
+test_every_thread_reads_what_it_wrote(void)
+{
+    struct bench bench = bench_new();
+    struct worker workers[THREADS];
+    pthread_t threads[THREADS];
+    for (int i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){.store = bench.store, .number = i};
+        must(pthread_create(&threads[i], NULL, change_and_read, &workers[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        must(pthread_join(threads[i], NULL) == 0);
+        CHECK_INT(workers[i].done, CHANGES);
+    }
+    bench_free(&bench);
+}
+
 int
 main(void)
 {
@@ -423,5 +479,6 @@ main(void)
     RUN(test_a_setting_keeps_its_newest_value);
     RUN(test_triage_is_open_until_somebody_says_otherwise);
     RUN(test_an_answer_that_does_not_fit_its_arena_is_refused);
+    RUN(test_every_thread_reads_what_it_wrote);
     return tap_done();
 }
