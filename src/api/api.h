@@ -1,8 +1,8 @@
 /* api - the HTTP server: one table of routes, one file per resource, keys and roles.
  *
- * One worker thread per core, each with its own libh2o loop on the one listening socket. Handlers of
- * ingestion run on the worker and wait for nothing; all others run on the pool with an arena of their
- * own, and their answer goes back to the worker that owns the connection. */
+ * One worker thread per core, each with its own libh2o loop on the one listening socket. Handlers
+ * of ingestion run on the worker and wait for nothing; all others run on the pool with an arena
+ * of their own, and their answer goes back to the worker that owns the connection. */
 #ifndef API_H
 #define API_H
 
@@ -36,18 +36,20 @@ struct api_options {
 };
 
 struct api;
-/* Listens and starts the workers. ERR_INPUT: bad address, certificate; ERR_IO: the port is taken. */
+/* Listens and starts the workers. ERR_INPUT: bad address, certificate; ERR_IO: the port is taken.
+ * */
 bool api_start(const struct api_options *options, struct api **api_out, struct err *err) MUST_USE;
 /* "http://127.0.0.1:41234" (https with TLS), as it answers. */
 const char *api_url(const struct api *api);
 /* SIGHUP: reads the certificate again; on false the old one stays. */
 bool api_reload(struct api *api, struct err *err) MUST_USE;
-/* Stops accepting, answers what was accepted, closes idle connections; returns within five seconds. */
+/* Stops accepting, answers what was accepted, closes idle connections; returns within five
+ * seconds. */
 void api_stop(struct api *api);
 
 /* First start: makes workspace "default" with its first admin key. `key` absent: one is made; the
- * key's text is copied to `key_out` (at least 64 bytes) either way. False with ERR_CONFLICT when there
- * is a workspace already. */
+ * key's text is copied to `key_out` (at least 64 bytes) either way. False with ERR_CONFLICT when
+ * there is a workspace already. */
 bool api_make_first_key(struct store *store, struct random random, struct clock clock,
                         struct str key, char key_out[static 64], struct err *err) MUST_USE;
 /* Another admin key for workspace "default" (`tocsin key`). */

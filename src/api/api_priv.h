@@ -103,8 +103,8 @@ struct query_value {
     struct str name, value; /* decoded, in the arena */
 };
 
-/* All it needs lies in its arena (submission.arena), so it can outlive its connection. It belongs to
- * its worker, is lent to the pool or the engine, and comes back through the worker's mailbox. */
+/* All it needs lies in its arena (submission.arena), so it can outlive its connection. It belongs
+ * to its worker, is lent to the pool or the engine, and comes back through the worker's mailbox. */
 struct call {
     struct submission submission; /* ingestion; its arena serves every call */
     struct api *api;
@@ -150,7 +150,8 @@ struct buffer *call_answer(struct call *call, int status);
 /* Reads the body as one JSON value (`[]` and no body count as {}), which must be an object; else
  * answers 400 or 422. On any thread. */
 bool call_read_json(struct call *call) MUST_USE;
-/* Splits and decodes the query, refusing parameters that the route does not list and repeated ones. */
+/* Splits and decodes the query, refusing parameters that the route does not list and repeated
+ * ones. */
 bool call_read_query(struct call *call) MUST_USE;
 /* The decoded value; absent when not sent or empty. */
 struct str call_query(const struct call *call, const char *name);
@@ -169,8 +170,8 @@ struct tools tools_take(struct api *api);
 void tools_give(struct api *api, struct tools tools);
 
 /* -- ingestion (ingest.c, ingest_answer.c) -------------------------------------------- */
-/* Handlers: read what was sent into the submission. They either answer (bad input), or leave the call
- * without an answer, ready for ingest_submit. */
+/* Handlers: read what was sent into the submission. They either answer (bad input), or leave the
+ * call without an answer, ready for ingest_submit. */
 void ingest_one(struct call *call);
 void ingest_batch(struct call *call);
 /* Hands the call, which is lent already, to the engine; it is not to be touched after true. False:
@@ -301,7 +302,8 @@ void worker_start(struct api *api, struct worker *worker, size_t number);
 void worker_wake(struct worker *worker); /* any thread */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
-/* The newest snapshot; asked for each request, so that a key is gone when its DELETE is answered. */
+/* The newest snapshot; asked for each request, so that a key is gone when its DELETE is answered.
+ * */
 struct access *worker_access(struct worker *worker);
 int worker_on_request(h2o_handler_t *handler, h2o_req_t *req);
 

@@ -91,8 +91,8 @@ on_source(void *self, const struct journal_row *row)
     return false;
 }
 
-/* The members at the top level and again under `data`: documentation and client types of the product
- * we are compatible with disagree, and both work. */
+/* The members at the top level and again under `data`: documentation and client types of the
+ * product we are compatible with disagree, and both work. */
 static bool
 on_one(void *self, const struct journal_row *row)
 {

@@ -1,5 +1,5 @@
-/* Events come in: what was sent is read, enriched and written in its stored form, ready for the engine.
- * On a worker's thread, or on the pool when the body is large. */
+/* Events come in: what was sent is read, enriched and written in its stored form, ready for the
+ * engine. On a worker's thread, or on the pool when the body is large. */
 #include "api/api_priv.h"
 #include "intake/intake.h"
 #include "model/limits.h"
@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KEY_DAYS_US   (8LL * 86400 * 1000000) /* how far back a key is looked for: over seven days */
-#define ITEM_OVERHEAD 1024u                   /* memory of an event beside its stored form */
+/* how far back a key is looked for: over seven days */
+#define KEY_DAYS_US   (8LL * 86400 * 1000000)
+#define ITEM_OVERHEAD 1024u /* memory of an event beside its stored form */
 #define STORED_MAX    (LIMIT_BODY_EVENT + 65536u)
 
 struct reading {
@@ -48,8 +49,8 @@ end_reading(struct reading *reading)
         tools_give(reading->call->api, reading->tools);
 }
 
-/* An idempotency key may lie in a sealed segment: those never change, so it is looked for here, and the
- * engine has only the younger ones to look through. */
+/* An idempotency key may lie in a sealed segment: those never change, so it is looked for here,
+ * and the engine has only the younger ones to look through. */
 static bool
 look_for_key(struct reading *reading, struct engine_item *item, struct err *err)
 {

@@ -199,8 +199,8 @@ read_key(struct call *call, struct store_key *key)
     return false;
 }
 
-/* Workers read keys from a snapshot: it is made anew before the answer, so that a key works, and one
- * that was taken back does not, from the moment the caller knows of it. */
+/* Workers read keys from a snapshot: it is made anew before the answer, so that a key works, and
+ * one that was taken back does not, from the moment the caller knows of it. */
 static bool
 publish(struct call *call)
 {

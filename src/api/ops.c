@@ -146,9 +146,10 @@ write_log(struct call *call, struct buffer *out)
 static void
 write_latency(struct buffer *out, const struct notify_stats *s)
 {
-    static const char name[] = "tocsin_webhook_attempt_duration_seconds";
-    buffer_printf(out, "# HELP %s How long receivers take to answer.\n# TYPE %s histogram\n", name,
-                  name);
+    static const char name[] = "tocsin_webhook_latency_seconds";
+    buffer_printf(
+        out, "# HELP %s From an alert to its delivery at the first attempt.\n# TYPE %s histogram\n",
+        name, name);
     uint64_t so_far = 0;
     for (size_t i = 0; i < NOTIFY_BUCKETS; i++) {
         char bound[JSON_NUMBER_SIZE];

@@ -1,4 +1,5 @@
-/* What all lists have in common: limit, cursor, order, bounds of time, and the pagination object. */
+/* What all lists have in common: limit, cursor, order, bounds of time, and the pagination object.
+ * */
 #include "api/api_priv.h"
 #include "codec/time.h"
 #include "model/limits.h"

@@ -1,5 +1,5 @@
-/* Rules: what somebody asks to be told about. The store holds what is asked for; the engine's learner
- * makes it what is in force. */
+/* Rules: what somebody asks to be told about. The store holds what is asked for; the engine's
+ * learner makes it what is in force. */
 #include "api/api_priv.h"
 #include "model/ids.h"
 #include "model/limits.h"
@@ -102,7 +102,8 @@ put_and_answer(struct call *call, struct rule *rule, int status)
         return;
     }
     engine_rules_changed(engine);
-    /* With little history it is in force before this answer; otherwise the status says `learning`. */
+    /* With little history it is in force before this answer; otherwise the status says
+     * `learning`. */
     (void)engine_wait_rule(engine, rule->id, rule->version, IN_FORCE_WAIT_US);
     write_rule(call, call_answer(call, status), rule);
 }

@@ -65,7 +65,8 @@ write_url(struct api *api, const struct sockaddr_storage *at)
     }
 }
 
-/* One socket for all workers and without SO_REUSEPORT, so that a second server on the port fails. */
+/* One socket for all workers and without SO_REUSEPORT, so that a second server on the port fails.
+ * */
 static bool
 open_listener(struct api *api, struct err *err)
 {
@@ -146,8 +147,8 @@ configure(struct api *api)
     api->config.http2.max_concurrent_requests_per_connection = 100;
     api->config.http1.upgrade_to_http2 = 0;
     api->config.handshake_timeout = (uint64_t)timeout_ms;
-    /* The library cuts the connection where it refuses a body, and many clients then never see why. So it
-     * takes somewhat more than any route does, and the route refuses in words. */
+    /* The library cuts the connection where it refuses a body, and many clients then never see
+     * why. So it takes somewhat more than any route does, and the route refuses in words. */
     api->config.max_request_entity_size = 2 * (size_t)LIMIT_BODY_BATCH;
     api->host =
         h2o_config_register_host(&api->config, h2o_iovec_init(H2O_STRLIT("default")), 65535);
@@ -233,8 +234,8 @@ api_url(const struct api *api)
     return api->url;
 }
 
-/* libh2o keeps the bare pointer of a context from the moment a connection is accepted until its first
- * bytes come, so a context outlives its use by as long as a handshake may take. */
+/* libh2o keeps the bare pointer of a context from the moment a connection is accepted until its
+ * first bytes come, so a context outlives its use by as long as a handshake may take. */
 struct retired {
     SSL_CTX *tls;
     int64_t since_us; /* monotonic */

@@ -136,7 +136,7 @@ on_mail(h2o_multithread_receiver_t *receiver, h2o_linklist_t *messages)
     while (!h2o_linklist_is_empty(messages)) {
         h2o_linklist_t *link = messages->next;
         h2o_linklist_unlink(link);
-        free(H2O_STRUCT_FROM_MEMBER(h2o_multithread_message_t, link, link));
+        free(H2O_STRUCT_FROM_MEMBER(h2o_multithread_message_t, link, link)); /* the library's */
     }
     take_inbox(H2O_STRUCT_FROM_MEMBER(struct worker, mailbox, receiver));
 }
@@ -196,8 +196,8 @@ worker_lend_to_pool(struct call *call, void (*run)(struct call *call))
 
 /* -- the loop ------------------------------------------------------------------ */
 
-/* libh2o reads a body before a handler can refuse it, so what is unread is bounded here: the largest
- * goes, and nobody else is let in meanwhile. */
+/* libh2o reads a body before a handler can refuse it, so what is unread is bounded here: the
+ * largest goes, and nobody else is let in meanwhile. */
 static void
 bound_unread(struct worker *worker)
 {

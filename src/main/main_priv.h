@@ -24,13 +24,15 @@ struct options {
     const char *rules; /* replay */
     const char *input; /* replay: a file, or NULL or "-" for standard input */
     int64_t workers, request_timeout_s, segment_bytes;
+    int64_t sync_delay_us; /* added to each sync; no option sets it: benches play a slow disk */
     bool metrics_public, http2;
     /* parsed */
     struct network trusted[OPTION_LIST_MAX], allowed[OPTION_LIST_MAX];
 };
 
-/* `command` chooses which options there are. False: usage, said on standard error. Values are borrowed from
- * argv and the environment (lists from the environment are copied for the process's lifetime). */
+/* `command` chooses which options there are. False: usage, said on standard error. Values are
+ * borrowed from argv and the environment (lists from the environment are copied for the process's
+ * lifetime). */
 bool options_read(const char *command, int argc, char **argv, struct options *options);
 void options_usage(void);
 

@@ -1,5 +1,5 @@
-/* tocsin replay: folds rules over events from a file, without a server. One alert a line on standard
- * output, a summary on standard error. */
+/* tocsin replay: folds rules over events from a file, without a server. One alert a line on
+ * standard output, a summary on standard error. */
 #include "detect/detect.h"
 #include "enrich/enrich.h"
 #include "intake/intake.h"
@@ -26,7 +26,8 @@ struct running {
     struct detect_table *table;
 };
 
-/* Keys seen, as 64-bit hashes in open addressing: a collision in 2^64 may drop one event of a file. */
+/* Keys seen, as 64-bit hashes in open addressing: a collision in 2^64 may drop one event of a
+ * file. */
 struct seen {
     uint64_t *slots;
     size_t slot_count, count;

@@ -1,4 +1,5 @@
-/* tocsin serve: opens everything in the order of the data, waits for signals, closes in the other. */
+/* tocsin serve: opens everything in the order of the data, waits for signals, closes in the
+ * other. */
 #include "api/api.h"
 #include "main/main_priv.h"
 
@@ -63,7 +64,8 @@ open_folders(struct server *server, struct err *err)
     if (!make_folder(data, err))
         return false;
     /* The lock of the log's folder is what keeps a second server off. */
-    server->has_disk = log_disk_open(server->log_folder, 0, &server->disk, err);
+    server->has_disk =
+        log_disk_open(server->log_folder, server->options->sync_delay_us, &server->disk, err);
     return server->has_disk;
 }
 
@@ -130,7 +132,8 @@ open_engine(struct server *server, struct err *err)
     return engine_start(&options, &server->engine, err);
 }
 
-/* On the first start there is no workspace yet: one is made with its first key, which is shown once. */
+/* On the first start there is no workspace yet: one is made with its first key, which is shown
+ * once. */
 static bool
 first_key(struct server *server, struct err *err)
 {
