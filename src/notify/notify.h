@@ -81,7 +81,9 @@ bool notify_test(struct notify *notify, const struct webhook *webhook,
 void notify_sign(struct buffer *out, const struct webhook *webhook, struct str message_id,
                  int64_t now_us, struct str body);
 
-#define NOTIFY_BUCKETS 12 /* of the latency histogram, upper bounds in notify_bucket_us */
+/* Latency is from an alert to its delivery, of those that the first attempt brought. Upper bounds
+ * of the histogram are in notify_bucket_us. */
+#define NOTIFY_BUCKETS 12
 extern const int64_t notify_bucket_us[NOTIFY_BUCKETS];
 struct notify_stats {
     uint64_t attempts_delivered, attempts_failed, deliveries_dead, in_flight, waiting;

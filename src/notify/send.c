@@ -281,7 +281,8 @@ settle(struct notify *notify, struct flight *flight, const struct notify_result 
     adjust_lane(lane, status == DELIVERY_DELIVERED);
     if (status == DELIVERY_DELIVERED) {
         notify->counts.attempts_delivered++;
-        count_latency(notify, now > job->record_at ? now - job->record_at : 0);
+        if (job->attempts == 1)
+            count_latency(notify, now > job->record_at ? now - job->record_at : 0);
     } else {
         notify->counts.attempts_failed++;
     }
