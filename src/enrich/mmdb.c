@@ -220,7 +220,7 @@ mmdb_close(struct mmdb *mmdb)
 
 /* -- looking up ------------------------------------------------------------------ */
 
-/* An IPv6 address cannot be in an IPv4 file; to ask is an error there. */
+/* To ask an IPv4 file for an IPv6 address is an error there; here it only is not found. */
 static bool
 find_entry(const struct mmdb *mmdb, const struct address *address, MMDB_entry_s *entry_out)
 {
@@ -235,8 +235,6 @@ find_entry(const struct mmdb *mmdb, const struct address *address, MMDB_entry_s 
         socket_address.v4.sin_family = AF_INET;
         memcpy(&socket_address.v4.sin_addr, address->bytes + 12, 4);
     } else {
-        if (mmdb->db.metadata.ip_version == 4)
-            return false;
         socket_address.v6.sin6_family = AF_INET6;
         memcpy(&socket_address.v6.sin6_addr, address->bytes, 16);
     }

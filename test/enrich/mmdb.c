@@ -218,6 +218,23 @@ test_a_tree_deeper_than_an_address_is_refused(void)
 }
 
 static void
+test_a_tree_deeper_than_any_address_is_refused(void)
+{
+    struct mmdb_writer writer;
+    writer_init(&writer, 6, "city");
+    writer_add(&writer, "2a02::/16", add_flat(&writer, "DE", "x", 1, 1));
+    int node = 0;
+    for (int i = 0; i < 300; i++) {
+        writer.nodes[node][1] = writer.node_count;
+        node = writer.node_count++;
+        writer.nodes[node][0] = writer.nodes[node][1] = WRITER_EMPTY;
+    }
+    writer_save(&writer, file);
+    writer_fini(&writer);
+    check_refused(MMDB_UNKNOWN, "too deep");
+}
+
+static void
 test_two_ways_to_one_node_are_fine(void)
 {
     struct mmdb_writer writer;
@@ -275,12 +292,18 @@ put_far_pointer(struct buffer *out)
     buffer_add(out, STR("\x3f\xff\xff\xff\xff"));
 }
 
+/* The name of the member, pointed to by what is pointed to. */
 static void
 put_pointer_to_pointer(struct buffer *out)
 {
+    size_t name = out->len, first;
     put_text(out, "city");
+    put_array(out, 2);
+    first = out->len;
     buffer_add_char(out, 0x20);
-    buffer_add_char(out, (char)(out->len - 1));
+    buffer_add_char(out, (char)name);
+    buffer_add_char(out, 0x20);
+    buffer_add_char(out, (char)first);
 }
 
 static void
@@ -381,6 +404,7 @@ main(void)
     RUN(test_a_file_of_something_else_is_refused);
     RUN(test_damage_in_the_tree_is_found);
     RUN(test_a_tree_deeper_than_an_address_is_refused);
+    RUN(test_a_tree_deeper_than_any_address_is_refused);
     RUN(test_two_ways_to_one_node_are_fine);
     RUN(test_damage_in_the_data_is_found);
     RUN(test_no_single_fault_does_harm);
