@@ -1,7 +1,20 @@
 /* What the engine made of a submission, as answered. */
 #include "api/api_priv.h"
+#include "model/risk.h"
 
 #include <string.h>
+
+#define RISKS_MAX 256 /* more alerts of one event than rules of a workspace there are not */
+
+static void
+write_risk(struct buffer *out, const struct alert *alerts, size_t count)
+{
+    enum severity severities[RISKS_MAX];
+    must(count <= RISKS_MAX);
+    for (size_t i = 0; i < count; i++)
+        severities[i] = alerts[i].severity;
+    risk_write(out, risk_of(severities, count));
+}
 
 static void
 write_alerts(struct buffer *out, const struct engine_item *item)
@@ -23,6 +36,8 @@ struct reading_back {
     struct tools tools;
     bool whole; /* with the members of the event, else only its id */
     struct str event_id;
+    enum severity severities[RISKS_MAX];
+    size_t severity_count;
     bool ok;
     struct err err;
 };
@@ -69,6 +84,8 @@ on_alert(void *self, const struct journal_row *row)
                alert_read_stored(&stored, call_arena(call), &alert, &back->err);
     if (!back->ok)
         return false;
+    if (back->severity_count < RISKS_MAX)
+        back->severities[back->severity_count++] = alert.severity;
     json_open(&call->out, '{');
     alert_write_members(&call->out, &alert, NULL);
     json_close(&call->out, '}');
@@ -81,6 +98,7 @@ write_duplicate(struct reading_back *back, const struct engine_item *item, struc
     struct call *call = back->call;
     struct journal *journal = call->api->options.journal;
     back->ok = false;
+    back->severity_count = 0;
     if (!journal_event_at(journal, call->workspace_id, item->at, on_event, back, err))
         return false;
     if (!back->ok)
@@ -93,6 +111,7 @@ write_duplicate(struct reading_back *back, const struct engine_item *item, struc
     if (!back->ok)
         goto failed;
     json_close(&call->out, ']');
+    risk_write(&call->out, risk_of(back->severities, back->severity_count));
     return true;
 
 failed:
@@ -130,6 +149,7 @@ write_stored(struct buffer *out, struct engine_item *item, bool whole)
         json_put_str(out, "id", item->event.id);
     json_put_str(out, "status", STR("stored"));
     write_alerts(out, item);
+    write_risk(out, item->alerts, item->alert_count);
     if (!item->event.has_address) {
         json_name(out, "warnings");
         json_raw(out, STR("[\"no_ip_address\"]"));

@@ -42,7 +42,8 @@ test("an event is answered whole, and read back the same", async (t) => {
   const server = await startServer(t);
   const posted = await server.post("/events", whole);
   assert.equal(posted.status, 201, posted.text);
-  const { status, alerts, warnings, ...event } = posted.body;
+  const { status, alerts, warnings, risk, ...event } = posted.body;
+  assert.deepEqual(risk, { score: 0, level: "low" });
   assert.equal(status, "stored");
   assert.deepEqual(alerts, []);
   assert.equal(warnings, undefined);
