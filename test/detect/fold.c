@@ -407,6 +407,38 @@ test_no_rule_holds_more_subjects_than_it_may(void)
     end();
 }
 
+/* What the engine keeps to put back, or writes to a checkpoint, is not changed under its hands. */
+static void
+test_a_kept_cell_does_not_change_with_the_fold(void)
+{
+    begin(51, 0);
+    struct tables tables = tables_new(0);
+    static struct detect_cell *cells[CELLS_MAX];
+    struct detect_cell **next = cells;
+    struct buffer out, before, after;
+    buffer_init(&out, 1 << 26);
+    buffer_init(&before, 1 << 26);
+    buffer_init(&after, 1 << 26);
+    fold(&tables, (struct stretch){0, EVENTS / 2, false, true}, &out);
+    for (size_t i = 0; i < RULES; i++)
+        detect_table_each(tables.of[i], collect, &next);
+    size_t count = (size_t)(next - cells);
+    for (size_t i = 0; i < count; i++)
+        buffer_add_bytes(&before, detect_cell_keep(cells[i])->bytes,
+                         cells[i]->subject_len + cells[i]->state_len);
+    fold(&tables, (struct stretch){EVENTS / 2, EVENTS, false, true}, &out);
+    for (size_t i = 0; i < count; i++) {
+        buffer_add_bytes(&after, cells[i]->bytes, cells[i]->subject_len + cells[i]->state_len);
+        detect_cell_release(cells[i]);
+    }
+    CHECK(count > 20 && str_equal(buffer_str(&before), buffer_str(&after)));
+    buffer_fini(&out);
+    buffer_fini(&before);
+    buffer_fini(&after);
+    tables_free(&tables);
+    end();
+}
+
 int
 main(void)
 {
@@ -414,6 +446,7 @@ main(void)
     RUN(test_a_fold_may_be_cut_anywhere);
     RUN(test_a_stretch_undone_has_left_nothing);
     RUN(test_what_was_learnt_silently_alerts_as_if_lived_through);
+    RUN(test_a_kept_cell_does_not_change_with_the_fold);
     RUN(test_no_rule_holds_more_subjects_than_it_may);
     return tap_done();
 }

@@ -6,7 +6,8 @@
  *   subjects 3              each rule keeps so many subjects
  *   learn, live             from here on the rules learn silently; alert (as from the beginning)
  *   at TIME ACTOR ACTION k=v …    an event. TIME is RFC 3339, or +5m from the event before
- *   alert TYPE ACTOR {…}    what the event above must raise; its context must hold what is in {…}
+ *   alert TYPE ACTOR {…}    what the event above must raise; its context must hold what is in {…},
+ *                           and lack what is null there
  *
  * Keys of an event: name, type, ip, country, city, at=LAT,LON, asn, network, lists=a,b, browser,
  * os, device, agent, session, tenant, and metadata.<key>, whose value may be JSON. "quotes" keep
@@ -270,6 +271,8 @@ play_event(struct play *play, struct str rest)
 static bool
 holds(const struct json *part, const struct json *whole)
 {
+    if (part->type == JSON_NULL)
+        return whole->type == JSON_NULL || whole->type == JSON_ABSENT;
     if (part->type != whole->type)
         return false;
     if (part->type == JSON_ARRAY) {
