@@ -240,6 +240,12 @@ void ops_openapi(struct call *call);
 /* Appends the members of `schemas` in openapi.json, from a table of members. */
 void schemas_write(struct buffer *out);
 
+/* The rules that a new workspace begins with (starter.c), without channels. */
+bool starter_add(struct store *store, struct random random, int64_t now_us, struct str workspace_id,
+                 struct err *err) MUST_USE;
+/* There is somebody to call now: gives channels to those of them that never had any. */
+bool starter_give_channels(struct call *call, struct err *err) MUST_USE;
+
 /* Makes a key's text, its hash and the rest of a row; the key must be stored by the caller. */
 void key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key);
 

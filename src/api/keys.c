@@ -295,7 +295,8 @@ api_make_first_key(struct store *store, struct random random, struct clock clock
     struct store_workspace workspace = {
         .id = {id, sizeof id}, .name = STR("default"), .created_at = clock.wall_us(clock.self)};
     return store_workspace_add(store, &workspace, err) &&
-           add_admin_key(store, random, clock, key, workspace.id, key_out, err);
+           add_admin_key(store, random, clock, key, workspace.id, key_out, err) &&
+           starter_add(store, random, workspace.created_at, workspace.id, err);
 }
 
 bool

@@ -114,6 +114,11 @@ webhooks_post(struct call *call)
         webhook.secret = new_secret(call);
     webhook.since = (int64_t)position(call);
     webhook.created_at = call->taken_at_us;
+    struct err err = {0};
+    if (!starter_give_channels(call, &err)) {
+        call_fail_err(call, &err);
+        return;
+    }
     put_and_answer(call, &webhook, 201, true);
 }
 

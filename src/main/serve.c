@@ -145,6 +145,7 @@ first_key(struct server *server, struct err *err)
         if (wanted.ptr == NULL)
             printf("admin key: %s\n", key);
         fflush(stdout);
+        engine_rules_changed(server->engine);
         return true;
     }
     if (refused.code == ERR_CONFLICT)

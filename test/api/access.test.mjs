@@ -133,6 +133,7 @@ test("workspaces share nothing", async (t) => {
   const made = await server.post("/workspaces", { name: "second" });
   assert.equal(made.status, 201, made.text);
   const key = made.body.admin_key;
+  await server.deleteRules({ key });
   assert.equal((await server.post("/workspaces", { name: "second" })).status, 409);
   assert.equal((await server.post("/workspaces", { name: "third" }, { key })).status, 403);
   assert.equal((await server.get("/workspaces", { key })).status, 403);

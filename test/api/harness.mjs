@@ -98,6 +98,8 @@ export async function run(args, { input = "", env = {} } = {}) {
  *   env     more environment, e.g. {TOCSIN_ADMIN_KEY: "imk_sk_…"}
  *   listen  ADDR:PORT; default 127.0.0.1:0
  *   apiKey  the key to use where the folder already has one
+ *   starter true: keep the rules that a new workspace begins with (else they are deleted, so that
+ *           a test sees the alerts of its own rules only)
  */
 export async function startServer(t, options = {}) {
   const data = options.data ?? (await tempFolder(null));
@@ -198,11 +200,20 @@ export class Server extends Listening {
       "127.0.0.0/8",
     ];
     if (geo) all.push(...geoFiles.flatMap((file) => ["--geo", file]));
-    const [command, ...first] = commandLine([...all, ...args]);
-    await this.listen(command, first, env);
+    const [command, ...rest] = commandLine([...all, ...args]);
+    await this.listen(command, rest, env);
     const key = /^admin key: (\S+)$/m.exec(this.stdout);
     if (key) this.apiKey = key[1];
+    const first = key || (this.apiKey && !this.started);
+    this.started = true;
+    if (first && !this.options.starter) await this.deleteRules();
     return this;
+  }
+
+  async deleteRules(options) {
+    if (this.url.startsWith("https:")) return; // its certificate is nobody's; nor are its rules asked for
+    const { data } = (await this.get("/rules", options)).body;
+    await Promise.all(data.map((rule) => this.delete(`/rules/${rule.id}`, options)));
   }
 
   /** As a power cut would end it, but for what the kernel still writes. */

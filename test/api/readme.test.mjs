@@ -26,7 +26,7 @@ function shows(actual, documented, where) {
 }
 
 test("every example of the README answers what the README shows", async (t) => {
-  const server = await startServer(t, { geo: true });
+  const server = await startServer(t, { geo: true, starter: true });
   const text = await readFile(path.join(top, "README.md"), "utf8");
   const examples = [...text.matchAll(/```sh\n(curl [^`]*)```\n\n```json\n([^`]*)```/g)];
   assert.equal(examples.length, 6, "an example lost its output");

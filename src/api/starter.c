@@ -1,0 +1,139 @@
+/* The rules that a new workspace begins with. They call nobody until there is somebody to call: the
+ * first webhook gives channels to those of them that were left as they are. */
+#include "api/api_priv.h"
+#include "model/ids.h"
+
+#include <string.h>
+
+#define STARTER_ARENA (1024u * 1024u)
+#define SETTING       "starter_rules" /* ids, as long as they wait for channels */
+
+/* As they would be posted. */
+static const char *const starter_rules[] = {
+    "{\"name\":\"Login from a new country\",\"rule_type\":\"new_country\","
+    "\"conditions\":{\"action_pattern\":\"auth.login\"},\"channels\":[]}",
+
+    "{\"name\":\"Impossible travel\",\"rule_type\":\"impossible_travel\","
+    "\"conditions\":{\"action_pattern\":\"auth.login\"},\"channels\":[]}",
+
+    /* Failures of nobody in particular are told apart by what was typed, below. */
+    "{\"name\":\"Brute force on an account\",\"rule_type\":\"repeated_action\","
+    "\"conditions\":{\"action_pattern\":\"auth.login_failed\",\"threshold\":10,"
+    "\"window_minutes\":10,"
+    "\"where\":[{\"field\":\"actor_type\",\"op\":\"ne\",\"value\":\"anonymous\"}]},"
+    "\"channels\":[]}",
+
+    "{\"name\":\"Brute force on an address typed in\",\"rule_type\":\"repeated_action\","
+    "\"conditions\":{\"action_pattern\":\"auth.login_failed\",\"threshold\":10,"
+    "\"window_minutes\":10,\"group_by\":[\"metadata.attempted_email\"]},\"channels\":[]}",
+
+    "{\"name\":\"Password spray from one address\",\"rule_type\":\"repeated_action\","
+    "\"conditions\":{\"action_pattern\":\"auth.login_failed\",\"threshold\":10,"
+    "\"window_minutes\":10,\"group_by\":[\"ip_address\"],"
+    "\"distinct\":\"metadata.attempted_email\"},\"channels\":[]}",
+
+    "{\"name\":\"Brute force that got in\",\"rule_type\":\"sequence\","
+    "\"conditions\":{\"first\":{\"action_pattern\":\"auth.login_failed\",\"count\":5},"
+    "\"then\":{\"action_pattern\":\"auth.login\"},\"within_minutes\":10,"
+    "\"group_by\":[\"ip_address\"]},\"channels\":[],\"severity\":\"critical\"}",
+
+    "{\"name\":\"Admin at night\",\"rule_type\":\"off_hours\","
+    "\"conditions\":{\"action_pattern\":\"auth.login\",\"timezone\":\"UTC\",\"start_hour\":22,"
+    "\"end_hour\":6,"
+    "\"where\":[{\"field\":\"actor_type\",\"op\":\"in\",\"value\":[\"admin\",\"owner\"]}]},"
+    "\"channels\":[]}",
+};
+
+static bool
+add_rule(struct store *store, struct random random, struct arena *arena, struct rule *rule,
+         struct err *err)
+{
+    char id[ID_SIZE];
+    id_new(random, "rul_", id);
+    struct str text = {id, sizeof id};
+    return (arena_copy(arena, text, &rule->id) ||
+            err_set(err, ERR_LIMIT, "the starter rules do not fit")) &&
+           store_rule_put(store, rule, err);
+}
+
+static bool
+read_rule(struct json_parser *parser, const char *text, struct arena *arena, struct rule *rule,
+          struct err *err)
+{
+    struct json json;
+    struct violations violations = {.arena = arena};
+    if (!json_parse(parser, str_from(text), arena, &json, err))
+        return false;
+    must(detect_read_rule(&json, false, arena, rule, &violations)); /* ours, and tested */
+    return true;
+}
+
+bool
+starter_add(struct store *store, struct random random, int64_t now_us, struct str workspace_id,
+            struct err *err)
+{
+    struct json_parser *parser = json_parser_new();
+    struct arena arena;
+    struct buffer ids;
+    arena_init(&arena, 16 * 1024, STARTER_ARENA);
+    buffer_init(&ids, 4096);
+    json_open(&ids, '[');
+    bool ok = true;
+    for (size_t i = 0; ok && i < COUNT_OF(starter_rules); i++) {
+        struct rule rule = {.workspace_id = workspace_id,
+                            .enabled = true,
+                            .created_at = now_us,
+                            .updated_at = now_us};
+        ok = read_rule(parser, starter_rules[i], &arena, &rule, err) &&
+             add_rule(store, random, &arena, &rule, err);
+        if (ok)
+            json_str(&ids, rule.id);
+    }
+    json_close(&ids, ']');
+    ok = ok && store_setting_put(store, workspace_id, STR(SETTING), buffer_str(&ids), err);
+    buffer_fini(&ids);
+    arena_fini(&arena);
+    json_parser_free(parser);
+    return ok;
+}
+
+struct waiting {
+    struct call *call;
+    struct str ids;
+};
+
+static void
+take_setting(void *self, struct str workspace_id, struct str name, struct str json)
+{
+    struct waiting *waiting = self;
+    (void)workspace_id;
+    if (str_equal(name, STR(SETTING)))
+        must(arena_copy(call_arena(waiting->call), json, &waiting->ids));
+}
+
+bool
+starter_give_channels(struct call *call, struct err *err)
+{
+    struct store *store = call->api->options.store;
+    struct waiting waiting = {.call = call};
+    struct rule *rules = NULL;
+    size_t count = 0;
+    if (!store_settings(store, call->workspace_id, take_setting, &waiting, err))
+        return false;
+    if (waiting.ids.len <= 2) /* "[]" */
+        return true;
+    if (!store_rules(store, call->workspace_id, call_arena(call), &rules, &count, err))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (rules[i].channels != 0 || !text_contains_nocase(waiting.ids, rules[i].id))
+            continue;
+        rules[i].channels = CHANNEL_WEBHOOK | CHANNEL_EMAIL;
+        rules[i].updated_at = call->taken_at_us;
+        if (!store_rule_put(store, &rules[i], err))
+            return false;
+    }
+    if (!store_setting_put(store, call->workspace_id, STR(SETTING), STR("[]"), err))
+        return false;
+    engine_rules_changed(call->api->options.engine);
+    return true;
+}
