@@ -82,8 +82,8 @@ starter_add(struct store *store, struct random random, int64_t now_us, struct st
     for (size_t i = 0; ok && i < COUNT_OF(starter_rules); i++) {
         struct rule rule = {.workspace_id = workspace_id,
                             .enabled = true,
-                            .created_at = now_us,
-                            .updated_at = now_us};
+                            .created_at = now_us + (int64_t)i, /* alerts come in this order */
+                            .updated_at = now_us + (int64_t)i};
         ok = read_rule(parser, starter_rules[i], &arena, &rule, err) &&
              add_rule(store, random, &arena, &rule, err);
         if (ok)

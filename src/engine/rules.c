@@ -136,7 +136,10 @@ comes_before(const struct lineage *a, const struct lineage *b)
 {
     if (a->late != b->late)
         return b->late;
-    return str_compare(lineage_rule(a)->id, lineage_rule(b)->id) < 0;
+    const struct rule *first = lineage_rule(a), *second = lineage_rule(b);
+    if (first->created_at != second->created_at)
+        return first->created_at < second->created_at;
+    return str_compare(first->id, second->id) < 0;
 }
 
 void
