@@ -71,7 +71,7 @@ step(const void *conditions, const struct event *event, struct fold *fold)
     if (sighting.known_once)
         buffer_add(&fold->reason, STR("a device not used for a long time"));
     else
-        buffer_printf(&fold->reason, "a device not among the %zu known", sighting.count);
+        buffer_printf(&fold->reason, "first time with this device, %zu known", sighting.count);
     json_put_texts(&fold->context, "known_devices", sighting.previous, sighting.count);
     json_put_str(&fold->context, "device", device);
 }

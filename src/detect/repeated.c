@@ -232,7 +232,7 @@ tell_group(struct buffer *out, const struct repeated *rule, const struct event *
 {
     for (size_t i = 0; i < rule->group_by.count; i++) {
         struct json value = event_path_scalar(event, &rule->group_by.items[i]);
-        buffer_printf(out, "%s%.*s ", i == 0 ? " for " : ", ",
+        buffer_printf(out, "%s%.*s ", i == 0 ? " for " : " and ",
                       STR_ARG(rule->group_by.items[i].text));
         if (value.type == JSON_STRING)
             buffer_add(out, utf8_cut(value.text, 128));
@@ -242,20 +242,24 @@ tell_group(struct buffer *out, const struct repeated *rule, const struct event *
 }
 
 static void
-tell_reason(struct buffer *out, const struct repeated *rule, const struct event *event,
-            size_t count)
+tell_reason(struct fold *fold, const struct repeated *rule, const struct event *event, size_t count)
 {
+    struct buffer *out = &fold->reason;
+    const struct globs *actions = &fold->rule->filter.actions;
+    bool alike = actions->count == 1 && actions->items[0].shape == GLOB_EXACT;
     bool by_actor =
         rule->group_by.count == 1 && str_equal(rule->group_by.items[0].text, STR("actor_id"));
-    if (rule->distinct.count > 0)
-        buffer_printf(out, "%.*s with %zu different %.*s", STR_ARG(event->action), count,
-                      STR_ARG(rule->distinct.items[0].text));
-    else if (by_actor)
+    if (by_actor && rule->distinct.count == 0)
         tell_action(out, event);
     else
         buffer_add(out, event->action);
-    if (rule->distinct.count == 0)
-        buffer_printf(out, ", %zu times of its kind", count);
+    if (rule->distinct.count > 0)
+        buffer_printf(out, " with %zu different %.*s", count,
+                      STR_ARG(rule->distinct.items[0].text));
+    else if (alike)
+        buffer_printf(out, " %zu times", count);
+    else
+        buffer_printf(out, ", number %zu of its kind", count);
     buffer_add(out, STR(" within "));
     tell_duration(out, rule->window_us);
     if (!by_actor || rule->distinct.count > 0)
@@ -273,7 +277,7 @@ tell(const struct repeated *rule, const struct event *event, struct window *wind
         last = time_us > last ? time_us : last;
     }
     struct buffer *context = &fold->context;
-    tell_reason(&fold->reason, rule, event, window->count);
+    tell_reason(fold, rule, event, window->count);
     json_put_int(context, "count", (int64_t)window->count);
     json_put_int(context, "threshold", rule->threshold);
     json_put_double(context, "window_minutes", (double)rule->window_us / TIME_US_PER_MINUTE);

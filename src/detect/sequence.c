@@ -143,9 +143,8 @@ tell(const struct sequence *rule, const struct event *event, const struct course
                   STR_ARG(rule->first->actions.items[0].text));
     if (rule->first->actions.count > 1)
         buffer_add(reason, STR(" and the like"));
-    buffer_add(reason, STR(" in the "));
-    tell_duration(reason, now_us - first_us);
-    buffer_add(reason, STR(" before"));
+    buffer_add(reason, STR(" within "));
+    tell_duration(reason, rule->within_minutes * TIME_US_PER_MINUTE);
     json_put_int(context, "count", rule->first->count);
     json_put_time(context, "first_at", first_us);
     json_put_time(context, "last_at", last_us);

@@ -28,7 +28,7 @@ void
 tell_action(struct buffer *out, const struct event *event)
 {
     buffer_add(out, actor_shown(event));
-    if (ends_with(event->action, STR(".login")))
+    if (ends_with(event->action, STR(".login")) || str_equal(event->action, STR("login")))
         buffer_add(out, STR(" signed in"));
     else if (ends_with(event->action, STR("login_failed")))
         buffer_add(out, STR(" failed to sign in"));
