@@ -302,7 +302,7 @@ places_parse(struct str text, const char *path, struct places **places_out, stru
     struct places *places = base_alloc(1, sizeof *places);
     struct entries entries = {0};
     struct lines lines = lines_of(text, path);
-    bool more;
+    bool more = false;
 
     arena_init(&places->arena, 4096, (size_t)TEXT_FILE_MAX * 2);
     for (;;) {
@@ -409,7 +409,7 @@ lists_parse(struct lists *lists, struct str name, struct str text, const char *p
             struct err *err)
 {
     struct lines lines = lines_of(text, path);
-    bool more, is_new = true;
+    bool more = false, is_new = true;
 
     must(lists->networks == NULL);
     if (!is_list_name(name))
