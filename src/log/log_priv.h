@@ -23,6 +23,7 @@ enum {
     KIND_ROW_MAX = 250,
     NAME_SIZE = 32,
     SEALS_WAITING_MAX = 2,
+    SEAL_WAIT_S = 5, /* how long the owner waits for a seal that goes on */
     SEALED_HEAD = 328,
     FRAME_SIZE = 16 * 1024,
     DIRECTORY_ENTRY = 32,
@@ -103,8 +104,7 @@ void header_encode(struct buffer *out, const struct header *header, struct str n
 /* NULL, or why these bytes (at least HEADER_SIZE) are no header. */
 const char *header_head(const unsigned char *bytes, struct header *header_out);
 const char *header_check(const unsigned char *bytes, const struct header *header); /* all of it */
-/* Reads what stands between `at` and `limit`, checks, and gives the note (base_free) unless
- * note_out is NULL. */
+/* What stands between `at` and `limit`, with the note (base_free) unless note_out is NULL. */
 bool header_read(const struct log_disk *disk, struct log_file *file, uint64_t at, uint64_t limit,
                  struct header *header_out, char **note_out, struct err *err);
 
@@ -226,8 +226,7 @@ struct cache;
 struct cache *cache_new(uint64_t bytes_max);
 void cache_free(struct cache *cache);
 struct block *cache_find(struct cache *cache, uint64_t segment_id, int64_t number);
-/* Gives a block that was made into the cache's care; what is returned (it, or the one that was
- * there already) is held by the caller. */
+/* Gives a block into the cache's care; the one returned (it, or one that was there) is held. */
 struct block *cache_put(struct cache *cache, struct block *block);
 void cache_release(struct cache *cache, struct block *block);
 struct block *block_new(size_t bytes, size_t offsets); /* not in the cache until it is put there */
@@ -301,11 +300,10 @@ struct list {
     size_t chunks;
     uint64_t offset; /* of the first chunk, in the file */
 };
-bool sealed_find(struct log *log, const struct segment *segment, uint64_t term, struct arena *arena,
+bool sealed_find(const struct segment *segment, uint64_t term, struct arena *arena,
                  struct list *list_out, struct err *err);
-bool sealed_chunk(struct log *log, const struct segment *segment, const struct list *list,
-                  size_t chunk, uint32_t rows_out[static LIST_CHUNK], size_t *count_out,
-                  struct err *err);
+bool sealed_chunk(const struct segment *segment, const struct list *list, size_t chunk,
+                  uint32_t rows_out[static LIST_CHUNK], size_t *count_out, struct err *err);
 /* One bucket's entries, in order; used by lookups and by verify. */
 struct bucket {
     const unsigned char *at, *end;
@@ -315,8 +313,6 @@ struct bucket {
     uint64_t list;
     bool first;
 };
-const char *bucket_begin(struct bucket *bucket, const unsigned char *bytes, size_t len,
-                         uint32_t number, uint32_t bits);
 bool bucket_next(struct bucket *bucket, const char **why_out); /* false and no why: the end */
 bool sealed_bucket(const struct segment *segment, uint32_t number, struct arena *arena,
                    struct bucket *bucket_out, struct err *err);
@@ -324,8 +320,8 @@ bool sealed_list(const struct segment *segment, const struct bucket *bucket, str
                  struct list *list_out, struct err *err);
 bool rows_decode(const unsigned char **at, const unsigned char *end, size_t count,
                  uint32_t *rows_out);
-bool sealed_labels(struct log *log, const struct segment *segment, struct arena *arena,
-                   struct str *labels_out, struct err *err);
+bool sealed_labels(const struct segment *segment, struct arena *arena, struct str *labels_out,
+                   struct err *err);
 
 /* The filter: so many blocks, zeros at first; the checksums come last. */
 void filter_add(unsigned char *filter, uint64_t blocks, uint64_t term);

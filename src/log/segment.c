@@ -6,6 +6,8 @@
  * is surely gone nothing is written, because recovery would take it for the newest. */
 #include "log/log_priv.h"
 
+#include <time.h>
+
 struct segment *
 segment_new(struct log *log, struct log_file *file, const struct header *header)
 {
@@ -185,12 +187,26 @@ leave_open_segment(struct log *log)
     pthread_mutex_unlock(&log->mutex);
 }
 
+/* Sealing that goes on is waited for: what comes meanwhile piles up in front of the owner, whose
+ * own bound then refuses more in words, and that is better than to drop a commit that was taken. */
+static void
+wait_for_sealer(struct log *log)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += SEAL_WAIT_S;
+    while (log->sealing_count >= SEALS_WAITING_MAX && log->seal_err.code == ERR_NONE)
+        if (pthread_cond_timedwait(&log->sealed, &log->mutex, &until) != 0)
+            return;
+}
+
 static bool
 may_seal_another(struct log *log, struct err *err)
 {
     if (log->open == NULL || log->tail.first != log->open->header.first)
         return true;
     pthread_mutex_lock(&log->mutex);
+    wait_for_sealer(log);
     bool ok = log->sealing_count < SEALS_WAITING_MAX;
     if (!ok) {
         if (log->seal_err.code != ERR_NONE)
