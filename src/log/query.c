@@ -248,7 +248,7 @@ labels_of_segment(struct query *query, struct view view, struct err *err)
         return true;
     }
     struct str bytes;
-    if (!sealed_labels(view.log, view.segment, &query->arena, &bytes, err))
+    if (!sealed_labels(view.segment, &query->arena, &bytes, err))
         return false;
     uint32_t left = bytes.len >= 4 ? get32(bytes.ptr) : 0;
     for (size_t at = 4; left > 0 && !query->stopped; left--) {

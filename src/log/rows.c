@@ -223,8 +223,8 @@ load_chunk(const struct match *match, struct cursor *cursor, size_t chunk, struc
     if (cursor->values != NULL && cursor->chunk == chunk)
         return true;
     cursor->values = NULL;
-    if (!sealed_chunk(match->view.log, match->view.segment, &cursor->list, chunk, cursor->room,
-                      &cursor->value_count, err))
+    if (!sealed_chunk(match->view.segment, &cursor->list, chunk, cursor->room, &cursor->value_count,
+                      err))
         return false;
     cursor->values = cursor->room;
     cursor->chunk = chunk;
@@ -343,7 +343,7 @@ begin_cursor(struct match *match, struct cursor *cursor, uint64_t term, struct a
     const struct segment *segment = match->view.segment;
     *cursor = (struct cursor){.over = false};
     if (segment->memory == NULL) {
-        if (!sealed_find(match->view.log, segment, term, arena, &cursor->list, err))
+        if (!sealed_find(segment, term, arena, &cursor->list, err))
             return false;
     } else {
         cursor->posting = memory_index_find(segment->memory, term);

@@ -180,10 +180,9 @@ sealed_section(const struct segment *segment, enum section_name name, unsigned c
 }
 
 bool
-sealed_labels(struct log *log, const struct segment *segment, struct arena *arena,
-              struct str *labels_out, struct err *err)
+sealed_labels(const struct segment *segment, struct arena *arena, struct str *labels_out,
+              struct err *err)
 {
-    (void)log;
     size_t len = (size_t)segment->sealed->sections[SECTION_LABELS].len;
     unsigned char *bytes = arena_alloc(arena, len, 1, 8);
     if (bytes == NULL)
@@ -290,7 +289,7 @@ rows_decode(const unsigned char **at, const unsigned char *end, size_t count, ui
     return true;
 }
 
-const char *
+static const char *
 bucket_begin(struct bucket *bucket, const unsigned char *bytes, size_t len, uint32_t number,
              uint32_t bits)
 {
@@ -412,10 +411,9 @@ sealed_bucket(const struct segment *segment, uint32_t number, struct arena *aren
 }
 
 bool
-sealed_find(struct log *log, const struct segment *segment, uint64_t term, struct arena *arena,
+sealed_find(const struct segment *segment, uint64_t term, struct arena *arena,
             struct list *list_out, struct err *err)
 {
-    (void)log;
     const struct sealed *sealed = segment->sealed;
     *list_out = (struct list){0};
     bool may;
@@ -450,10 +448,9 @@ sealed_find(struct log *log, const struct segment *segment, uint64_t term, struc
 }
 
 bool
-sealed_chunk(struct log *log, const struct segment *segment, const struct list *list, size_t chunk,
+sealed_chunk(const struct segment *segment, const struct list *list, size_t chunk,
              uint32_t rows_out[static LIST_CHUNK], size_t *count_out, struct err *err)
 {
-    (void)log;
     const unsigned char *entry = list->table + chunk * LIST_ENTRY;
     uint32_t from = chunk == 0 ? 0 : get32(entry - LIST_ENTRY + 4), to = get32(entry + 4);
     unsigned char bytes[LIST_CHUNK * 5];

@@ -108,7 +108,7 @@ each_row(struct sealed_verify *verify, const struct bucket *bucket, row_fn fn, s
             return false;
         uint32_t last = 0;
         for (size_t chunk = 0; ok && chunk < list.chunks; chunk++) {
-            if (!sealed_chunk(check->log, check->segment, &list, chunk, rows, &count, err))
+            if (!sealed_chunk(check->segment, &list, chunk, rows, &count, err))
                 return false;
             ok = chunk == 0 || rows[0] > last;
             for (size_t i = 0; ok && i < count; i++)
@@ -197,7 +197,7 @@ read_labels(struct sealed_verify *verify, struct err *err)
 {
     struct str bytes;
     arena_reset(&verify->arena);
-    if (!sealed_labels(verify->check->log, verify->check->segment, &verify->arena, &bytes, err))
+    if (!sealed_labels(verify->check->segment, &verify->arena, &bytes, err))
         return false;
     size_t at = 4, count = bytes.len >= 4 ? get32(bytes.ptr) : 0;
     if (count > bytes.len / 2)

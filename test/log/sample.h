@@ -9,7 +9,7 @@
 
 #include <stdatomic.h>
 
-enum { SAMPLE_ROWS = 40000, SAMPLE_TERMS = 6, SAMPLE_PAYLOAD = 400 };
+enum { SAMPLE_ROWS = 10000, SAMPLE_TERMS = 6, SAMPLE_PAYLOAD = 400 };
 
 struct sample_row {
     log_at at;
