@@ -168,6 +168,7 @@ end_row(struct sql *sql, const struct ending *ending, struct arena *arena, struc
     if (!find_row(sql, ending->workspace_id, ending->id, &list, err))
         return false;
     struct webhook *webhook = (struct webhook *)(void *)list.items;
+    must(webhook != NULL); /* it was found */
     /* One that was switched off before ended then, not now. */
     if (webhook->until == 0)
         webhook->until = ending->until;
