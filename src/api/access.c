@@ -200,9 +200,36 @@ may_call(struct call *call, const struct store_key *key)
     return true;
 }
 
-/* The key as Bearer token, or as the password of Basic where a route says so. */
 static struct str
-find_token(const struct call *call)
+behind(struct str text, size_t len)
+{
+    text = (struct str){text.ptr + len, text.len - len};
+    while (text.len > 0 && text.ptr[0] == ' ')
+        text = (struct str){text.ptr + 1, text.len - 1};
+    return text;
+}
+
+/* The password of Basic credentials: what a webhook's sender can be given where it cannot be given a
+ * header of one's own. */
+static struct str
+basic_password(struct call *call, struct str credentials)
+{
+    struct buffer decoded;
+    struct str password = {0}, kept = {0};
+    buffer_init(&decoded, 1024);
+    if (credentials.len < 1024 && base64_decode(&decoded, credentials, false)) {
+        password = buffer_str(&decoded);
+        (void)str_split(&password, ':');
+    }
+    if (password.ptr != NULL && !arena_copy(call_arena(call), password, &kept))
+        kept = (struct str){0};
+    buffer_fini(&decoded);
+    return kept;
+}
+
+/* The key as Bearer token, or, for what other products' webhooks call, as the password of Basic. */
+static struct str
+find_token(struct call *call)
 {
     const h2o_req_t *req = call->req;
     ssize_t at = h2o_find_header(&req->headers, H2O_TOKEN_AUTHORIZATION, -1);
@@ -210,12 +237,11 @@ find_token(const struct call *call)
         return (struct str){0};
     h2o_iovec_t value = req->headers.entries[at].value;
     struct str text = {value.base, value.len};
-    if (text.len < 7 || !glob_match_nocase(STR("bearer *"), text))
-        return (struct str){0};
-    text = (struct str){text.ptr + 7, text.len - 7};
-    while (text.len > 0 && text.ptr[0] == ' ')
-        text = (struct str){text.ptr + 1, text.len - 1};
-    return text;
+    if (glob_match_nocase(STR("bearer *"), text))
+        return behind(text, 7);
+    if (call->route->handle == ingest_fusionauth && glob_match_nocase(STR("basic *"), text))
+        return basic_password(call, behind(text, 6));
+    return (struct str){0};
 }
 
 bool

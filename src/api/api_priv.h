@@ -6,6 +6,7 @@
 
 #include <h2o.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 
 #define API_CONNECTIONS_MAX 1024                   /* of one worker */
@@ -174,6 +175,7 @@ void tools_give(struct api *api, struct tools tools);
  * call without an answer, ready for ingest_submit. */
 void ingest_one(struct call *call);
 void ingest_batch(struct call *call);
+void ingest_fusionauth(struct call *call);
 /* Hands the call, which is lent already, to the engine; it is not to be touched after true. False:
  * the queue is full, and that is the answer. */
 bool ingest_submit(struct call *call) MUST_USE;
@@ -257,6 +259,7 @@ struct worker {
     struct api *api;
     size_t number;
     pthread_t thread;
+    sem_t opened; /* the loop, by the thread itself */
     h2o_context_t ctx;
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener;

@@ -81,6 +81,22 @@ write_stored(struct reading *reading, struct engine_item *item, struct err *err)
     return true;
 }
 
+static bool
+finish_item(struct reading *reading, const char *prefix, struct engine_item *item,
+            struct refusal *refusal, struct err *err)
+{
+    struct call *call = reading->call;
+    if (!call_may_see_tenant(call, item->event.tenant_id)) {
+        char field[64];
+        snprintf(field, sizeof field, "%stenant_id", prefix);
+        refusal->code = "forbidden";
+        return violations_add(&refusal->violations, str_from(field),
+                              "This key may only send events of its own tenants.");
+    }
+    return enrich_event(reading->tools.enrich, call_arena(call), &item->event, err) &&
+           look_for_key(reading, item, err) && write_stored(reading, item, err);
+}
+
 /* False: a complaint was added, or `err` says what failed beside the event itself. */
 static bool
 read_item(struct reading *reading, const struct json *sent, const char *prefix,
@@ -91,15 +107,7 @@ read_item(struct reading *reading, const struct json *sent, const char *prefix,
     refusal->violations.arena = call_arena(call);
     if (!intake_read_event(&reading->intake, sent, prefix, &item->event, &refusal->violations))
         return false;
-    if (!call_may_see_tenant(call, item->event.tenant_id)) {
-        char field[64];
-        snprintf(field, sizeof field, "%stenant_id", prefix);
-        refusal->code = "forbidden";
-        return violations_add(&refusal->violations, str_from(field),
-                              "This key may only send events of its own tenants.");
-    }
-    return enrich_event(reading->tools.enrich, call_arena(call), &item->event, err) &&
-           look_for_key(reading, item, err) && write_stored(reading, item, err);
+    return finish_item(reading, prefix, item, refusal, err);
 }
 
 static void
@@ -156,6 +164,36 @@ ingest_one(struct call *call)
         fail_parse(call, &err);
     else if (make_items(call, 1) &&
              !read_item(&reading, &sent, "", &call->submission.items[0], &refusal, &err))
+        fail_item(call, &refusal, &err);
+    end_reading(&reading);
+}
+
+static bool
+read_fusionauth(struct reading *reading, const struct json *sent, struct engine_item *item,
+                struct refusal *refusal, struct err *err)
+{
+    struct call *call = reading->call;
+    refusal->code = "validation_failed";
+    refusal->violations.arena = call_arena(call);
+    if (!intake_read_fusionauth(&reading->intake, sent, &item->event, &item->source,
+                                &refusal->violations))
+        return false;
+    call->submission.weight += item->source.len;
+    return finish_item(reading, "event.", item, refusal, err);
+}
+
+void
+ingest_fusionauth(struct call *call)
+{
+    struct reading reading;
+    struct refusal refusal = {0};
+    struct err err = {0};
+    struct json sent;
+    begin_reading(&reading, call);
+    if (!parse(&reading, call->body, &sent, &err))
+        fail_parse(call, &err);
+    else if (make_items(call, 1) &&
+             !read_fusionauth(&reading, &sent, &call->submission.items[0], &refusal, &err))
         fail_item(call, &refusal, &err);
     end_reading(&reading);
 }

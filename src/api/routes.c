@@ -78,6 +78,11 @@ const struct route api_routes[] = {
      "Store up to 1,000 events, or as NDJSON up to 10,000. Good ones are stored though "
      "others are not.",
      "Batch", "BatchAnswer"},
+    {"POST", API "/intake/fusionauth", ROLE_INGEST, false,
+     RUN_INGEST, ingest_fusionauth, NULL, MEDIA_JSON, LIMIT_BODY_EVENT,
+     "Store an event as FusionAuth's webhooks send it. The key may be the password of Basic "
+     "authentication.",
+     "FusionAuthEvent", "StoredEvent"},
     {"GET", API "/events", ROLE_READ, false, RUN_ON_POOL, events_list, event_query, 0, NONE,
      "Events, newest first.", NULL, "EventList"},
     {"GET", API "/events/{id}", ROLE_READ, false, RUN_ON_POOL, events_get, event_get_query, 0, NONE,

@@ -30,6 +30,7 @@ static const struct member {
     {"EventInput", "occurred_at", "time?"},
     {"EventInput", "ip_address", "string?"},
     {"EventInput", "user_agent", "string?"},
+    {"FusionAuthEvent", "event", "!object"},
     {"Target", "type", "!string"},
     {"Target", "id", "string?"},
     {"Target", "name", "string?"},

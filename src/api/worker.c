@@ -1,6 +1,7 @@
 /* A worker: one thread, one libh2o loop, its connections and its mailbox. */
 #include "api/api_priv.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,13 +102,14 @@ worker_return(struct call *first, struct call *last)
 {
     struct worker *worker = first->worker;
     last->next = NULL;
+    /* Woken under the lock: the worker cannot take what is its last call, and end, before that. */
     pthread_mutex_lock(&worker->inbox_lock);
     bool was_empty = worker->inbox == NULL;
     *worker->inbox_end = first;
     worker->inbox_end = &last->next;
-    pthread_mutex_unlock(&worker->inbox_lock);
     if (was_empty)
         worker_wake(worker);
+    pthread_mutex_unlock(&worker->inbox_lock);
 }
 
 static void
@@ -276,6 +278,42 @@ run_down(struct worker *worker)
     }
 }
 
+/* libh2o keeps the memory of a socket's input per thread, and a socket takes from the thread that made
+ * it: so a worker's own thread makes its loop, and takes it apart. */
+static void
+open_loop(struct worker *worker)
+{
+    struct api *api = worker->api;
+    h2o_context_init(&worker->ctx, h2o_evloop_create(), &api->config);
+    h2o_multithread_register_receiver(worker->ctx.queue, &worker->mailbox, on_mail);
+    if (api->tls != NULL)
+        SSL_CTX_up_ref(api->tls);
+    worker->accept =
+        (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = api->config.hosts, .ssl_ctx = api->tls};
+    int fd = fcntl(api->listen_fd, F_DUPFD_CLOEXEC, 3); /* each loop closes its own */
+    must(fd >= 0);
+    worker->listener = h2o_evloop_socket_create(worker->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
+    worker->listener->data = worker;
+}
+
+static void
+close_loop(struct worker *worker)
+{
+    h2o_socket_close(worker->listener);
+    if (worker->accept.ssl_ctx != NULL)
+        SSL_CTX_free(worker->accept.ssl_ctx);
+    /* libh2o of this version can not take a context with live connections apart; what is left of
+     * it ends with the process. */
+    if (worker->connection_count > 0)
+        return;
+    h2o_loop_t *loop = worker->ctx.loop;
+    h2o_multithread_unregister_receiver(worker->ctx.queue, &worker->mailbox);
+    /* The request to shut down leaves HTTP/2's timer running, and dispose would stop at it. */
+    h2o_timeout_unlink(&worker->ctx.http2._graceful_shutdown_timeout);
+    h2o_context_dispose(&worker->ctx);
+    h2o_evloop_destroy(loop);
+}
+
 static void *
 run_worker(void *self)
 {
@@ -283,6 +321,8 @@ run_worker(void *self)
     struct api *api = worker->api;
     struct clock clock = api->options.clock;
     int64_t watched_at = 0;
+    open_loop(worker);
+    must(sem_post(&worker->opened) == 0);
     start_accepting(worker);
     while (!atomic_load(&api->stopping)) {
         h2o_evloop_run(worker->ctx.loop, ROUND_MS);
@@ -294,6 +334,7 @@ run_worker(void *self)
         }
     }
     run_down(worker);
+    close_loop(worker);
     return NULL;
 }
 
@@ -302,6 +343,7 @@ worker_start(struct api *api, struct worker *worker, size_t number)
 {
     *worker = (struct worker){.api = api, .number = number};
     pthread_mutex_init(&worker->inbox_lock, NULL);
+    must(sem_init(&worker->opened, 0, 0) == 0);
     worker->inbox_end = &worker->inbox;
     api->options.random.fill(api->options.random.self, &worker->request_seed,
                              sizeof worker->request_seed);
@@ -309,17 +351,9 @@ worker_start(struct api *api, struct worker *worker, size_t number)
     worker->enrich = enrich_reader_new(api->options.enrich);
     worker->access = access_take(api);
     worker->sink = (struct engine_sink){worker, on_submissions_done};
-    h2o_context_init(&worker->ctx, h2o_evloop_create(), &api->config);
-    h2o_multithread_register_receiver(worker->ctx.queue, &worker->mailbox, on_mail);
-    if (api->tls != NULL)
-        SSL_CTX_up_ref(api->tls);
-    worker->accept =
-        (h2o_accept_ctx_t){.ctx = &worker->ctx, .hosts = api->config.hosts, .ssl_ctx = api->tls};
-    int fd = fcntl(api->listen_fd, F_DUPFD_CLOEXEC, 3); /* each loop closes its own */
-    must(fd >= 0);
-    worker->listener = h2o_evloop_socket_create(worker->ctx.loop, fd, H2O_SOCKET_FLAG_DONT_READ);
-    worker->listener->data = worker;
     must(pthread_create(&worker->thread, NULL, run_worker, worker) == 0);
+    while (sem_wait(&worker->opened) != 0)
+        must(errno == EINTR);
 }
 
 void
@@ -336,21 +370,9 @@ worker_fini(struct worker *worker)
         worker->free_calls = call->next;
         call_free(call);
     }
-    h2o_socket_close(worker->listener);
     json_parser_free(worker->parser);
     enrich_reader_free(worker->enrich);
     access_release(worker->access);
-    if (worker->accept.ssl_ctx != NULL)
-        SSL_CTX_free(worker->accept.ssl_ctx);
-    /* libh2o of this version can not take a context with live connections apart; what is left of
-     * it ends with the process. */
-    if (worker->connection_count == 0) {
-        h2o_loop_t *loop = worker->ctx.loop;
-        h2o_multithread_unregister_receiver(worker->ctx.queue, &worker->mailbox);
-        /* The request to shut down leaves HTTP/2's timer running, and dispose would stop at it. */
-        h2o_timeout_unlink(&worker->ctx.http2._graceful_shutdown_timeout);
-        h2o_context_dispose(&worker->ctx);
-        h2o_evloop_destroy(loop);
-    }
+    must(sem_destroy(&worker->opened) == 0);
     pthread_mutex_destroy(&worker->inbox_lock);
 }
