@@ -123,7 +123,7 @@ step(const void *self, const struct event *event, struct fold *fold)
 {
     const struct combination *rule = self;
     size_t count = fold->rule->child_count;
-    struct firing kept[CHILDREN_MAX], told[CHILDREN_MAX];
+    struct firing kept[CHILDREN_MAX] = {0}, told[CHILDREN_MAX] = {0};
     bool all = true;
     read_firings(count, fold->old, kept);
     for (size_t i = 0; i < count; i++) {

@@ -162,7 +162,7 @@ judge_then(const struct sequence *rule, const struct event *event, struct course
     while (used < course->count && course->firsts[used] <= now_us)
         used++;
     /* At most `count` are kept, so all of them must lie in the window. */
-    if (used == (size_t)rule->first->count &&
+    if (used > 0 && used == (size_t)rule->first->count &&
         now_us - course->firsts[0] <= rule->within_minutes * TIME_US_PER_MINUTE && fold_fires(fold))
         tell(rule, event, course, fold);
     course->count -= used;

@@ -224,6 +224,7 @@ static void
 replace_cell(struct detect_table *table, uint32_t at, struct detect_cell *cell)
 {
     struct detect_cell *before = table->nodes[at].cell;
+    must(before != NULL);
     table->bytes += cell_bytes(cell) - cell_bytes(before);
     unlink_node(table, at);
     table->nodes[at].cell = cell;
