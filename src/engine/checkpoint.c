@@ -14,7 +14,7 @@
 
 #include <inttypes.h>
 
-enum { SLICE = 2000, PACE = 4, RETRY_WRITE_US = 10 * 1000000, ROWS_MAX = 8000000 };
+enum { SLICE_MOST = 2000, PACE = 4, RETRY_WRITE_US = 10 * 1000000, ROWS_MAX = 8000000 };
 
 /* -- rows of rules and names ------------------------------------------------------- */
 
@@ -160,7 +160,8 @@ keeping_on_change(struct engine *engine, struct lineage *lineage, struct detect_
 
 /* -- the engine's side: a cut ------------------------------------------------------ */
 
-/* By time, or by size; then at most a fifth of the time is spent on writing. */
+/* By time; or by what has changed, or by how much recovery would have to fold: then at most a fifth
+ * of the time is spent on writing. */
 static bool
 is_wanted(struct engine *engine)
 {
@@ -178,7 +179,8 @@ is_wanted(struct engine *engine)
     }
     if (atomic_load(&keeping->due))
         return true;
-    if (keeping->dirt.bytes < engine->options.checkpoint_bytes)
+    if (keeping->dirt.bytes < engine->options.checkpoint_bytes &&
+        keeping->events < CHECKPOINT_EVENTS)
         return false;
     struct clock clock = engine->options.clock;
     engine_lock(engine);
@@ -230,6 +232,7 @@ cut(struct engine *engine)
     atomic_store(&keeping->busy, true);
     taking->position = keeping->landed;
     keeping->cut_at = keeping->landed;
+    keeping->events = 0;
     keeping->taking = taking;
     taking->dropped = keeping->dropped;
     keeping->dropped = (struct name_list){0};
@@ -305,8 +308,10 @@ keeping_work(struct engine *engine)
             return false;
         cut(engine);
     }
+    /* A sixteenth at a time: a small one, too, is taken while states change under it. */
+    size_t slice = 1 + keeping->to_find.rows / 16;
     struct dirt_row row;
-    for (size_t n = 0; n < SLICE && dirt_take(&keeping->to_find, &row); n++)
+    for (size_t n = 0; n < slice && n < SLICE_MOST && dirt_take(&keeping->to_find, &row); n++)
         find(keeping, row);
     if (keeping->to_find.rows > 0)
         return true;

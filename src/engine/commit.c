@@ -239,6 +239,7 @@ static void
 land(struct engine *engine, struct commit *commit)
 {
     engine->keeping.landed = commit->last;
+    engine->keeping.events += commit->events;
     if (commit->request != NULL)
         engine_switch_landed(engine, commit->request);
     begin(commit);

@@ -86,8 +86,8 @@ struct engine_options {
     /* Called after a commit with alerts or rule records is durable; must not wait. */
     void (*wake)(void *self);
     void *wake_self;
-    int64_t checkpoint_us;   /* 0: a minute */
-    size_t checkpoint_bytes; /* 0: 64 MiB of changed states */
+    int64_t checkpoint_us;   /* 0: a minute; sooner when 500,000 events have come, */
+    size_t checkpoint_bytes; /* or so many bytes of states changed; 0: 64 MiB */
     size_t subjects_max;     /* 0: DETECT_SUBJECTS_MAX */
     int64_t learning_us;     /* horizon; 0: 90 days */
 };

@@ -13,11 +13,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LEARNING_US      (90LL * 24 * 3600 * 1000000)
-#define CHECKPOINT_US    (60LL * 1000000)
-#define CHECKPOINT_BYTES (64u * 1024 * 1024)
-#define RETRY_US         1000000 /* after a store or disk said no to a helper thread */
-#define RULES_TABLE      "rules" /* of a checkpoint; a rule's own table has a slash in its name */
+#define LEARNING_US       (90LL * 24 * 3600 * 1000000)
+#define CHECKPOINT_US     (60LL * 1000000)
+#define CHECKPOINT_BYTES  (64u * 1024 * 1024)
+#define CHECKPOINT_EVENTS 500000
+#define RETRY_US          1000000 /* after a store or disk said no to a helper thread */
+#define RULES_TABLE       "rules" /* of a checkpoint; a rule's own table has a slash in its name */
 
 /* -- stamp.c: positions ------------------------------------------------------------ */
 
@@ -285,7 +286,8 @@ struct keeping {
     struct lineage *retired;
     struct checkpoint *taking; /* not NULL: a cut is being taken */
     log_at landed, cut_at;
-    bool whole; /* nothing is listed: the next one holds every state */
+    uint64_t events; /* landed since the cut */
+    bool whole;      /* nothing is listed: the next one holds every state */
     /* shared */
     _Atomic bool due, busy; /* busy: from the cut until it is written */
     _Atomic bool lost;      /* what was written before is gone */

@@ -77,7 +77,7 @@ await_sealing(struct rig *rig)
     } while (stats.seals_waiting > 1);
 }
 
-/* Sends a round at once, and what was refused of it until nothing is. Gives how many were stored. */
+/* Sends a round at once, and what was refused of it until nothing is. Gives how many were stored */
 static size_t
 send_round(struct rig *rig, struct dice *dice, const struct trouble *trouble)
 {
