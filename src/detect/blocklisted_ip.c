@@ -59,7 +59,8 @@ step(const void *self, const struct event *event, struct fold *fold)
     if (found != NULL)
         network = (struct str){text, network_format(found, text)};
     tell_action(&fold->reason, event);
-    buffer_printf(&fold->reason, " from %.*s, which is ", STR_ARG(event->ip_address));
+    buffer_printf(&fold->reason, " from %.*s, which is ",
+                  STR_ARG(utf8_cut(event->ip_address, ADDRESS_TEXT_SIZE)));
     if (found != NULL)
         buffer_printf(&fold->reason, "in %.*s", STR_ARG(network));
     else

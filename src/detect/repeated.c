@@ -252,7 +252,7 @@ tell_reason(struct fold *fold, const struct repeated *rule, const struct event *
     if (by_actor && rule->distinct.count == 0)
         tell_action(out, event);
     else
-        buffer_add(out, event->action);
+        buffer_add(out, utf8_cut(event->action, LIMIT_ID_BYTES));
     if (rule->distinct.count > 0)
         buffer_printf(out, " with %zu different %.*s", count,
                       STR_ARG(rule->distinct.items[0].text));

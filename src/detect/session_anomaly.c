@@ -41,8 +41,10 @@ static bool
 subject(const void *self, const struct event *event, struct subject *subject_out)
 {
     (void)self;
+    if (event->session_id.len == 0 || event->session_id.len > LIMIT_STRING_BYTES)
+        return false;
     subject_add(subject_out, event->session_id.ptr, event->session_id.len);
-    return event->session_id.len > 0;
+    return true;
 }
 
 static int64_t

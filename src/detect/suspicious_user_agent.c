@@ -68,7 +68,8 @@ step(const void *self, const struct event *event, struct fold *fold)
     else
         buffer_printf(&fold->reason, " with %.*s, which matches %.*s",
                       STR_ARG(utf8_cut(agent, 128)), STR_ARG(found->text));
-    json_put_str(&fold->context, "user_agent", found == NULL ? (struct str){0} : agent);
+    json_put_str(&fold->context, "user_agent",
+                 found == NULL ? (struct str){0} : utf8_cut(agent, LIMIT_STRING_BYTES));
     json_put_str(&fold->context, "pattern", found == NULL ? (struct str){0} : found->text);
 }
 

@@ -33,7 +33,7 @@ tell_action(struct buffer *out, const struct event *event)
     else if (ends_with(event->action, STR("login_failed")))
         buffer_add(out, STR(" failed to sign in"));
     else
-        buffer_printf(out, " did %.*s", STR_ARG(event->action));
+        buffer_printf(out, " did %.*s", STR_ARG(cut(event->action)));
 }
 
 void

@@ -17,7 +17,7 @@ step(const void *self, const struct event *event, struct fold *fold)
         buffer_add(&fold->reason, STR(" from "));
         tell_place(&fold->reason, event->location.city, event->location.country);
     }
-    json_put_str(&fold->context, "action", event->action);
+    json_put_str(&fold->context, "action", utf8_cut(event->action, LIMIT_ID_BYTES));
 }
 
 const struct detector watched_action_detector = {

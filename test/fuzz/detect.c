@@ -83,14 +83,12 @@ make_event(struct str line, struct event *event)
         &event->device.browser,   &event->device.os,  &event->location.city};
     for (size_t i = 0; i < COUNT_OF(texts) && rest.ptr != NULL; i++) {
         struct str word = str_split(&rest, ' ');
-        *texts[i] = word.len == 0 ? (struct str){0} : utf8_cut(word, 1024);
+        *texts[i] = word.len == 0 ? (struct str){0} : utf8_cut(word, 1 << 16);
         if (!utf8_valid(*texts[i])) /* nothing else gets this far */
             *texts[i] = STR("?");
     }
     if (event->actor_id.len == 0)
         event->actor_id = STR("a");
-    if (event->actor_id.len > 256)
-        event->actor_id.len = 256;
     if (event->action.len == 0)
         event->action = STR("login");
     event->has_address = address_parse(event->ip_address, &event->address);
