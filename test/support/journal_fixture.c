@@ -1,6 +1,7 @@
 #include "support/journal_fixture.h"
 
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,10 @@ static bool
 may_work(struct fixture *fixture, struct err *err)
 {
     int left = atomic_load(&fixture->fail_after);
-    if (left == 0)
+    if (left == 0) {
+        atomic_store(&fixture->has_failed, true);
         return err_set(err, ERR_IO, "the disk was told to fail");
+    }
     if (left > 0)
         atomic_fetch_sub(&fixture->fail_after, 1);
     return true;
@@ -209,6 +212,11 @@ bool
 fixture_commit(struct fixture *fixture)
 {
     struct err err = {0};
+    struct log_stats stats;
+    do {
+        sched_yield();
+        log_stats(journal_log(fixture->journal), &stats);
+    } while (stats.seals_waiting > 1 && !atomic_load(&fixture->has_failed));
     return journal_commit(fixture->journal, NULL, NULL, &err) &&
            journal_drain(fixture->journal, &err);
 }

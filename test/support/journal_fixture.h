@@ -13,6 +13,7 @@ struct fixture {
     struct log_disk disk;    /* the real one */
     struct log_disk failing; /* in front of it */
     atomic_int fail_after;   /* that many writes and syncs work, then all fail; -1: none fails */
+    atomic_bool has_failed;
     uint64_t segment_bytes;
     struct journal *journal;
     struct log_recovery recovery;
@@ -31,7 +32,8 @@ void fixture_close(struct fixture *fixture);  /* and the folder is gone */
 bool fixture_add(struct fixture *fixture, const char *workspace_id, struct event *event,
                  struct event_integrity *integrity_out);
 void fixture_add_alert(struct fixture *fixture, const char *workspace_id, struct alert *alert);
-/* Commits and waits. */
+/* Commits and waits; first for segments to be sealed, of which two may wait at most (unless the
+ * disk has failed: then they may never be). */
 bool fixture_commit(struct fixture *fixture);
 
 #endif
