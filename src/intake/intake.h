@@ -25,9 +25,9 @@ bool intake_read_event(const struct intake_context *context, const struct json *
                        const char *prefix, struct event *event_out,
                        struct violations *violations) MUST_USE;
 
-/* Reads one event as FusionAuth's webhooks send it ({"event":{…}}), of any type, old shapes and new.
- * `*source_out` is what was sent, less its secrets, in canonical form: the source record. Over-long
- * strings are cut. False: violations were added. */
+/* Reads one event as FusionAuth's webhooks send it ({"event":{…}}), of any type, old shapes and
+ * new. `*source_out` is what was sent, less its secrets, in canonical form: the source record.
+ * Over-long strings are cut. False: violations were added. */
 bool intake_read_fusionauth(const struct intake_context *context, const struct json *sent,
                             struct event *event_out, struct str *source_out,
                             struct violations *violations) MUST_USE;
