@@ -1,6 +1,7 @@
 /* tocsin serve: opens everything in the order of the data, waits for signals, closes in the
  * other. */
 #include "api/api.h"
+#include "codec/time.h"
 #include "main/main_priv.h"
 
 #include <curl/curl.h>
@@ -13,7 +14,8 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#define PATH_SIZE 4096
+#define PATH_SIZE          4096
+#define DELIVERIES_KEPT_US (30 * TIME_US_PER_DAY)
 
 struct server {
     const struct options *options;
@@ -255,6 +257,30 @@ block_signals(void)
     return set;
 }
 
+/* What was delivered, or given up, is kept for a month to be looked at. */
+static void
+forget_old_deliveries(struct server *server)
+{
+    struct err err = {0};
+    int64_t now = server->clock.wall_us(server->clock.self);
+    if (!store_deliveries_prune(server->store, now - DELIVERIES_KEPT_US, &err))
+        diag_warn("%s", err.text);
+}
+
+static void
+wait_for_end(struct server *server, const sigset_t *set)
+{
+    const struct timespec hour = {.tv_sec = 3600};
+    for (;;) {
+        forget_old_deliveries(server);
+        int caught = sigtimedwait(set, NULL, &hour);
+        if (caught == SIGHUP)
+            reload(server);
+        else if (caught > 0)
+            return;
+    }
+}
+
 int
 command_serve(const struct options *options)
 {
@@ -270,9 +296,7 @@ command_serve(const struct options *options)
         notify_start(server->notify);
         printf("listening on %s\n", api_url(server->api));
         fflush(stdout);
-        int caught = 0;
-        while (sigwait(&set, &caught) == 0 && caught == SIGHUP)
-            reload(server);
+        wait_for_end(server, &set);
         api_stop(server->api);
         server->api = NULL;
         notify_stop(server->notify);
