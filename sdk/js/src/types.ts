@@ -137,10 +137,17 @@ export interface Alert extends RaisedAlert {
   event: Event;
 }
 
+/** What the alerts of one event come to, as one number to act on: 0 to 100. */
+export interface Risk {
+  score: number;
+  level: "low" | "medium" | "high";
+}
+
 /** The answer to `track`: the stored event, and what is suspicious about it. */
 export interface TrackedEvent extends Event {
   status: "stored" | "duplicate";
   alerts: RaisedAlert[];
+  risk?: Risk;
   warnings?: string[];
 }
 
@@ -150,7 +157,7 @@ export interface Violation {
 }
 
 export type BatchItem =
-  | { id: string; status: "stored" | "duplicate"; alerts: RaisedAlert[] }
+  | { id: string; status: "stored" | "duplicate"; alerts: RaisedAlert[]; risk?: Risk }
   | { status: "invalid"; error: string; message: string; violations?: Violation[] };
 
 export interface BatchResult {
