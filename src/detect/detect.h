@@ -43,9 +43,9 @@ bool detect_lists(const struct rule *rule, struct str rule_id);
 /* -- rules that run ------------------------------------------------------------------ */
 
 struct detect_rule; /* compiled; immutable; keeps its own copy of the rule */
-/* ERR_INPUT if the conditions are not what detect_read_rule would have written. `others` are the
- * rules a combination may list (may be NULL, 0 for other types); one that is not there silences
- * it. */
+/* ERR_INPUT if detect_read_rule would refuse the conditions, or a combination lists one. `others`
+ * are the rules a combination may list (may be NULL, 0 for other types); one that is not there
+ * silences it. */
 struct detect_rule *detect_rule_new(const struct rule *rule, const struct rule *const *others,
                                     size_t other_count, struct err *err) MUST_USE;
 void detect_rule_free(struct detect_rule *rule);
