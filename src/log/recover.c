@@ -196,9 +196,10 @@ look_behind(struct walk *walk, uint64_t from, struct rest *rest, struct err *err
     return true;
 }
 
-/* Does the record that cannot be read lie, in part, in a sector that was never written? */
+/* Does the record at `offset`, which cannot be read, lie in part in a sector that was never written?
+ * Its length cannot be believed: what is at `limit` was written. */
 static bool
-lost_sector(struct walk *walk, uint64_t offset, bool *lost_out, struct err *err)
+lost_sector(struct walk *walk, uint64_t offset, uint64_t limit, bool *lost_out, struct err *err)
 {
     const unsigned char *bytes;
     size_t len;
@@ -207,12 +208,12 @@ lost_sector(struct walk *walk, uint64_t offset, bool *lost_out, struct err *err)
     walk->at = offset;
     if (!walk_bytes(walk, RECORD_MAX, &bytes, &len, err))
         return false;
+    if (len > limit - offset)
+        len = (size_t)(limit - offset);
     size_t size = RECORD_HEAD;
     if (len >= RECORD_HEAD && record_head(bytes, &view) == NULL)
         size = view.size;
-    if (size > len)
-        size = len;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = 0; at < size && at < len;) {
         size_t end = at + SECTOR - (size_t)((offset + at) % SECTOR);
         end = end > len ? len : end;
         bool zero = true;
@@ -236,7 +237,7 @@ judge_end(struct recovery *recovery, const struct segment *segment, struct walk 
     if (bad == segment->end && rest.used_to == bad)
         return true; /* nothing but reserved space */
     bool lost = false;
-    if (rest.closes > 0 && !lost_sector(walk, bad, &lost, err))
+    if (rest.closes > 0 && !lost_sector(walk, bad, rest.close_end - CLOSE_SIZE, &lost, err))
         return false;
     bool one_write =
         rest.closes == 1 && rest.close_start == segment->end && rest.close_end == rest.used_to;

@@ -346,8 +346,7 @@ seal_segment(struct log *log, struct segment *segment, struct err *err)
     return ok;
 }
 
-/* -- the sealer's thread ------------------------------------------------------------------------
- * */
+/* -- the sealer's thread ---------- */
 
 static struct segment *
 oldest_waiting(const struct log *log)

@@ -1,8 +1,8 @@
 /* seal_index - the index of a sealed segment as it is written, made from the one in memory.
  *
  *   labels            number (4); for each: length (2), text
- *   filter            blocks of 64 bytes: 480 bits, and a CRC32C that begins with the block's number;
- *                     a term has its seven bits in one block
+ *   filter            blocks of 64 bytes: 480 bits, and a CRC32C that begins with the number of the
+ *                     block; a term has its seven bits in one block
  *   terms             buckets by the term's first bits: CRC32C of the bucket's number and what
  *                     follows (4), number of terms (4), and for each term, ascending:
  *                       a tag: low three bits, how many bytes the step has, less one; the others,

@@ -169,8 +169,7 @@ check_found(struct world *world, struct fake_disk *disk, unsigned round)
     return ok;
 }
 
-/* -- rounds -------------------------------------------------------------------------------------
- * */
+/* -- rounds ---------- */
 
 static bool
 run_round(unsigned round, bool cuts, bool fails)
