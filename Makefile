@@ -84,7 +84,7 @@ $(UNIT): $(B)/test/%.t: $(B)/test/%.o $(SUPPORT) $(B)/lib.a
 
 $(B)/bench/%: bench/%.c $(B)/lib.a
 	@mkdir -p $(@D)
-	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $^ $(LDLIBS)
+	$(say)$(CC) $(CFLAGS) $(LDFLAGS) -MMD -MP -MF $@.d -o $@ $(filter %.c %.a,$^) $(LDLIBS)
 
 # -- what people call ---------------------------------------------------------------
 

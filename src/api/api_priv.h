@@ -242,6 +242,11 @@ void ops_openapi(struct call *call);
 /* Appends the members of `schemas` in openapi.json, from a table of members. */
 void schemas_write(struct buffer *out);
 
+/* A rule as sent, laid over `*rule`, with what a combination lists held against the workspace's
+ * rules; or answers 422 (rules.c). */
+bool rule_read_sent(struct call *call, const struct json *sent, bool patch,
+                    struct rule *rule) MUST_USE;
+
 /* The rules that a new workspace begins with (starter.c), without channels. */
 bool starter_add(struct store *store, struct random random, int64_t now_us, struct str workspace_id,
                  struct err *err) MUST_USE;
