@@ -26,7 +26,6 @@ read_rule(struct call *call, struct rule *rule)
 {
     const struct json *sent = json_get(&call->json, STR("rule"));
     const struct json *id = json_get(&call->json, STR("rule_id"));
-    struct violations violations = {.arena = call_arena(call)};
     struct err err = {0};
     if ((sent->type == JSON_OBJECT) == (id->type == JSON_STRING)) {
         call_fail(call, 422, "validation_failed",
@@ -46,10 +45,8 @@ read_rule(struct call *call, struct rule *rule)
     }
     char fresh[ID_SIZE];
     *rule = (struct rule){.workspace_id = call->workspace_id, .enabled = true};
-    if (!detect_read_rule(sent, false, call_arena(call), rule, &violations)) {
-        call_fail_fields(call, &violations);
+    if (!rule_read_sent(call, sent, false, rule))
         return false;
-    }
     id_new(call->api->options.random, "rul_", fresh);
     struct str text = {fresh, sizeof fresh};
     must(arena_copy(call_arena(call), text, &rule->id));

@@ -71,9 +71,8 @@ check_listed(struct call *call, const struct rule *rule, const struct rule *rule
     return false;
 }
 
-/* What was sent, laid over `*rule`. */
-static bool
-read_rule(struct call *call, const struct json *sent, bool patch, struct rule *rule)
+bool
+rule_read_sent(struct call *call, const struct json *sent, bool patch, struct rule *rule)
 {
     struct violations violations = {.arena = call_arena(call)};
     struct rule *rules = NULL;
@@ -113,7 +112,7 @@ rules_post(struct call *call)
 {
     char id[ID_SIZE];
     struct rule rule = {.workspace_id = call->workspace_id, .enabled = true};
-    if (!call_read_json(call) || !read_rule(call, &call->json, false, &rule))
+    if (!call_read_json(call) || !rule_read_sent(call, &call->json, false, &rule))
         return;
     id_new(call->api->options.random, "rul_", id);
     rule.id = (struct str){id, sizeof id};
@@ -135,7 +134,7 @@ replace(struct call *call, bool patch)
                              .version = old.version,
                              .fold_version = old.fold_version,
                              .created_at = old.created_at};
-    if (read_rule(call, &call->json, patch, &rule))
+    if (rule_read_sent(call, &call->json, patch, &rule))
         put_and_answer(call, &rule, 200);
 }
 

@@ -83,6 +83,22 @@ webhooks_get(struct call *call)
         webhook_write(call_answer(call, 200), &webhook, false);
 }
 
+/* The webhook's own reader knows the shape of rule_types, not which types there are. */
+static bool
+check_rule_types(struct call *call, const struct webhook *webhook)
+{
+    struct violations violations = {.arena = call_arena(call)};
+    const struct json *types = &webhook->rule_types;
+    for (size_t i = 0; types->type == JSON_ARRAY && i < types->count; i++)
+        if (!detect_type_exists(types->items[i].text))
+            violations_add(&violations, STR("rule_types"), "There is no rule type %.*s.",
+                           STR_ARG(types->items[i].text));
+    if (violations.count == 0)
+        return true;
+    call_fail_fields(call, &violations);
+    return false;
+}
+
 static void
 put_and_answer(struct call *call, struct webhook *webhook, int status, bool with_secret)
 {
@@ -108,6 +124,8 @@ webhooks_post(struct call *call)
         call_fail_fields(call, &violations);
         return;
     }
+    if (!check_rule_types(call, &webhook))
+        return;
     id_new(call->api->options.random, "whk_", id);
     webhook.id = (struct str){id, sizeof id};
     if (webhook.secret.len == 0)

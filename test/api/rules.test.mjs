@@ -148,6 +148,9 @@ test("a rule tried on history raises what it would have raised, ids and all, and
   const tried = await server.post("/rules/backtest", { rule: { ...rule, conditions: { ...rule.conditions, threshold: 2 } } });
   assert.ok(tried.body.alerts_total > body.alerts_total);
   assert.equal((await server.post("/rules/backtest", {})).status, 422);
+  const unknown = { name: "both", rule_type: "combination", channels: [], conditions: { all: ["rul_00000000-0000-4000-8000-000000000000"] } };
+  const refused = await server.post("/rules/backtest", { rule: unknown });
+  assert.deepEqual([refused.status, refused.body.violations[0].field], [422, "conditions.all[0]"]);
 });
 
 test("every rule type tells its conditions", async (t) => {

@@ -182,6 +182,7 @@ test("what is wrong with a webhook is named", async (t) => {
     [{ url: "https://user:pw@x.example" }, "url"],
     [{ url: "https://x.example", format: "telegram" }, "format"],
     [{ url: "https://x.example", events: ["nothing"] }, "events"],
+    [{ url: "https://x.example", rule_types: ["new_contry"] }, "rule_types"],
     [{ url: "https://x.example", timeout_ms: 1 }, "timeout_ms"],
     [{ url: "https://x.example", headers: { a: "b\r\nc: d" } }, "headers"],
     [{ url: "https://x.example", secrt: "x" }, "secrt"],
