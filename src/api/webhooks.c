@@ -152,6 +152,8 @@ webhooks_patch(struct call *call)
         call_fail_fields(call, &violations);
         return;
     }
+    if (!check_rule_types(call, &webhook))
+        return;
     if (was_enabled && !webhook.enabled)
         webhook.until = (int64_t)position(call);
     /* What was found while it was switched off is not sent afterwards. */

@@ -214,7 +214,7 @@ export class Server extends Listening {
   }
 
   async deleteRules(options) {
-    if (this.url.startsWith("https:")) return; // its certificate is nobody's; nor are its rules asked for
+    if (this.url.startsWith("https:")) return; // its certificate is nobody's
     const { data } = (await this.get("/rules", options)).body;
     await Promise.all(data.map((rule) => this.delete(`/rules/${rule.id}`, options)));
   }
