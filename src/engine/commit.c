@@ -238,6 +238,9 @@ undo(struct engine *engine, struct commit *commit)
 static void
 land(struct engine *engine, struct commit *commit)
 {
+    if (engine->failing)
+        diag_note("engine: commits are durable again");
+    engine->failing = false;
     engine->keeping.landed = commit->last;
     engine->keeping.events += commit->events;
     if (commit->request != NULL)
@@ -251,7 +254,10 @@ static void
 fail(struct engine *engine, struct commit *lower, const struct err *why)
 {
     struct commit *upper = engine->building;
-    diag_warn("engine: commit: %s; what waited for it was refused", why->text);
+    /* Said once until one lands again: a full disk fails thousands. */
+    if (!engine->failing)
+        diag_warn("engine: commit: %s; what waits is refused", why->text);
+    engine->failing = true;
     if (upper->records > 0 || upper->part_count > 0)
         undo(engine, upper);
     if (lower != NULL)

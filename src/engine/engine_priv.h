@@ -376,6 +376,7 @@ struct engine {
     struct submission *line_first, *line_last; /* taken from the queue, not built yet */
     struct workspaces workspaces;
     struct lineage *landed; /* in force for good */
+    bool failing;           /* the newest commit failed, and that was said */
     struct alert *found;    /* by one event */
     size_t found_cap;
     struct readback reader;

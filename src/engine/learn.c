@@ -201,6 +201,19 @@ has_work(const struct learning *learning)
     return learning->asked != learning->planned || learning->again || learning->job_count > 0;
 }
 
+/* While others wait for the engine, half of the time is theirs. A change of the rules ends the
+ * pause. */
+static void
+pause_for_others(struct engine *engine, int64_t took_us)
+{
+    if (atomic_load(&engine->queued_events) == 0 || took_us <= 0)
+        return;
+    engine_lock(engine);
+    if (!engine->learning.stop && engine->learning.asked == engine->learning.planned)
+        (void)engine_wait(engine, &engine->changed, took_us);
+    engine_unlock(engine);
+}
+
 static bool
 work(struct engine *engine, bool plan, struct err *err)
 {
@@ -210,7 +223,14 @@ work(struct engine *engine, bool plan, struct err *err)
     if (engine->learning.again || engine->learning.job_count == 0)
         return true;
     bool close = false;
-    return learn_slice(engine, &close, err) && (!close || hand_over(engine, err));
+    struct clock clock = clock_system();
+    int64_t began = clock.monotonic_us(clock.self);
+    if (!learn_slice(engine, &close, err))
+        return false;
+    if (close)
+        return hand_over(engine, err);
+    pause_for_others(engine, clock.monotonic_us(clock.self) - began);
+    return true;
 }
 
 void *
@@ -218,7 +238,6 @@ learner_main(void *self)
 {
     struct engine *engine = self;
     struct learning *learning = &engine->learning;
-    lower_priority();
     engine_lock(engine);
     while (!learning->stop) {
         if (!has_work(learning)) {

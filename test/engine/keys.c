@@ -4,6 +4,8 @@
 
 #include "tap.h"
 
+#include <sched.h>
+
 static struct event
 keyed_event(struct rig *rig, struct dice *dice, struct arena *arena, const char *tenant,
             const char *key)
@@ -119,6 +121,34 @@ test_e2_same_key_in_commits_that_follow_each_other(void)
     CHECK_INT((intmax_t)stored, 2);
     for (size_t i = 0; i < COUNT_OF(sent); i++)
         rig_submission_free(sent[i]);
+    end(&scene);
+}
+
+/* On a slow disk: the second is built while the first is being synced. */
+static void
+test_e2_same_key_while_the_first_is_in_flight(void)
+{
+    enum { SLOW_US = 100000 };
+    struct scene scene;
+    log_at at;
+    begin(&scene);
+    scene.rig.sync_delay_us = SLOW_US;
+    again(&scene);
+    CHECK_INT(send(&scene, 0, NULL, "before", &at), ENGINE_STORED);
+    struct submission *first = batch(&scene, 0, 1), *second = batch(&scene, 0, 2);
+    put(&scene, first, 0, NULL, "a");
+    put(&scene, second, 0, NULL, "a");
+    put(&scene, second, 1, NULL, "b");
+    rig_submit(&scene.rig, first);
+    while (!log_in_flight(journal_log(scene.rig.journal)))
+        sched_yield();
+    go(&scene, second);
+    CHECK_INT(first->items[0].status, ENGINE_STORED);
+    CHECK_INT(second->items[0].status, ENGINE_DUPLICATE);
+    CHECK_INT((intmax_t)second->items[0].at, (intmax_t)first->items[0].at);
+    CHECK_INT(second->items[1].status, ENGINE_STORED);
+    rig_submission_free(first);
+    rig_submission_free(second);
     end(&scene);
 }
 
@@ -268,6 +298,7 @@ main(void)
 {
     RUN(test_e2_same_key_twice_in_a_batch);
     RUN(test_e2_same_key_in_commits_that_follow_each_other);
+    RUN(test_e2_same_key_while_the_first_is_in_flight);
     RUN(test_e2_a_key_is_remembered_over_a_restart);
     RUN(test_e2_tenants_and_workspaces_have_keys_of_their_own);
     RUN(test_e2_what_the_worker_has_found_counts);

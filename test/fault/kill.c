@@ -31,38 +31,45 @@ tell(int pipe, const struct submission *sent, uint64_t number)
     }
 }
 
-/* Never comes to an end by itself. */
+static struct submission *
+send_one(struct rig *rig, struct dice *dice, uint64_t *number_out)
+{
+    size_t count = dice_one_in(dice, 3) ? 1 + dice_below(dice, 200) : 1;
+    struct str workspace_id = rig_workspace(dice_below(dice, RIG_WORKSPACES));
+    struct submission *sent = rig_submission(rig, workspace_id, count);
+    *number_out = rig->ids + 1;
+    for (size_t i = 0; i < count; i++) {
+        struct event event = rig_event(rig, dice, &sent->arena);
+        rig_item(sent, i, &event);
+    }
+    rig_submit(rig, sent);
+    return sent;
+}
+
+/* Some are always out, so that there is no quiet moment. Never comes to an end by itself. */
 static void
 live(struct rig *rig, uint64_t seed, int pipe)
 {
     struct dice dice = {seed};
     struct err err = {0};
+    struct submission *sent[SENT] = {NULL};
+    uint64_t numbers[SENT];
     rig->ids = seed * 1000000;
     must(rig_start(rig, &err));
-    for (;;) {
-        struct submission *sent[SENT];
-        uint64_t numbers[SENT];
-        for (size_t i = 0; i < SENT; i++) {
-            size_t count = dice_one_in(&dice, 4) ? 1 + dice_below(&dice, 60) : 1;
-            sent[i] = rig_submission(rig, rig_workspace(dice_below(&dice, RIG_WORKSPACES)), count);
-            numbers[i] = rig->ids + 1;
-            for (size_t j = 0; j < count; j++) {
-                struct event event = rig_event(rig, &dice, &sent[i]->arena);
-                rig_item(sent[i], j, &event);
-            }
-            rig_submit(rig, sent[i]);
-        }
-        if (dice_one_in(&dice, 2)) {
-            unsigned number = rig_change_rule(rig, &dice);
-            if (dice_one_in(&dice, 2)) /* else it learns while the next are taken */
-                rig_await_rule(rig, number, 0);
-        }
-        rig_pass_time(rig, (int64_t)dice_below(&dice, 60000000));
-        rig_wait(rig);
-        for (size_t i = 0; i < SENT; i++) {
+    for (size_t round = 0;; round++) {
+        size_t i = round % SENT;
+        if (sent[i] != NULL) {
+            rig_await(rig, sent[i]);
             tell(pipe, sent[i], numbers[i]);
             rig_submission_free(sent[i]);
         }
+        sent[i] = send_one(rig, &dice, &numbers[i]);
+        rig_pass_time(rig, (int64_t)dice_below(&dice, 3000000));
+        if (!dice_one_in(&dice, 30))
+            continue;
+        unsigned number = rig_change_rule(rig, &dice);
+        if (dice_one_in(&dice, 2)) /* else it learns while the next are taken */
+            rig_await_rule(rig, number, 0);
     }
 }
 
@@ -163,8 +170,10 @@ test_e2_e3_kill_at_any_moment(void)
     for (uint64_t generation = 1; generation <= 8; generation++) {
         struct answered *answered;
         struct err err = {0};
-        rig.checkpoint_us = dice_one_in(&dice, 2) ? 2000 : 60000000;
-        size_t after = 1 + dice_below(&dice, 2500);
+        /* With many actors a checkpoint takes a while, in which others change. */
+        rig.checkpoint_us = generation % 3 == 0 ? 60000000 : 1;
+        rig.actors = generation % 2 == 0 ? 12 : 3000;
+        size_t after = 1 + dice_below(&dice, 9000);
         size_t count = run_and_kill(&rig, generation, after, &answered);
         CHECK(count >= after);
         if (!CHECK(rig_start(&rig, &err))) {

@@ -185,16 +185,22 @@ rig_wait(struct rig *rig)
     must(pthread_mutex_unlock(&rig->lock) == 0);
 }
 
+void
+rig_await(struct rig *rig, const struct submission *submission)
+{
+    must(pthread_mutex_lock(&rig->lock) == 0);
+    while (!*(const bool *)submission->sender)
+        must(pthread_cond_wait(&rig->changed, &rig->lock) == 0);
+    must(pthread_mutex_unlock(&rig->lock) == 0);
+}
+
 struct submission *
 rig_send(struct rig *rig, struct str workspace_id, const struct event *event)
 {
     struct submission *submission = rig_submission(rig, workspace_id, 1);
     rig_item(submission, 0, event);
     rig_submit(rig, submission);
-    must(pthread_mutex_lock(&rig->lock) == 0);
-    while (!*(bool *)submission->sender)
-        must(pthread_cond_wait(&rig->changed, &rig->lock) == 0);
-    must(pthread_mutex_unlock(&rig->lock) == 0);
+    rig_await(rig, submission);
     return submission;
 }
 
@@ -259,7 +265,7 @@ rig_start(struct rig *rig, struct err *err)
     char path[80];
     struct err fatal = {0};
     snprintf(path, sizeof path, "%s/log", rig->folder);
-    bool opened = log_disk_open(path, 0, &rig->disk, &fatal) &&
+    bool opened = log_disk_open(path, rig->sync_delay_us, &rig->disk, &fatal) &&
                   store_open(rig->folder, &rig->store, &fatal) &&
                   store_states_open(rig->folder, &rig->states, &fatal);
     if (!opened)

@@ -22,8 +22,9 @@ struct rig {
     struct log_recovery recovery;
     /* set before rig_start; 0: as the engine's own defaults */
     uint64_t segment_bytes;
-    int64_t checkpoint_us, learning_us;
+    int64_t checkpoint_us, learning_us, sync_delay_us;
     size_t checkpoint_bytes, subjects_max;
+    size_t actors; /* in the world of rig_event; 0: twelve */
     /* the clock */
     _Atomic int64_t wall_us, monotonic_us;
     int64_t step_us; /* each look at the wall clock moves it by so much */
@@ -60,8 +61,9 @@ struct event rig_event(struct rig *rig, struct dice *dice, struct arena *arena);
 struct submission *rig_submission(struct rig *rig, struct str workspace_id, size_t count);
 void rig_item(struct submission *submission, size_t number, const struct event *event);
 void rig_submission_free(struct submission *submission);
-void rig_submit(struct rig *rig, struct submission *submission); /* goes on at once */
-void rig_wait(struct rig *rig);                                  /* for all that are out */
+void rig_submit(struct rig *rig, struct submission *submission);      /* goes on at once */
+void rig_wait(struct rig *rig);                                       /* for all that are out */
+void rig_await(struct rig *rig, const struct submission *submission); /* for this one */
 /* One event, waited for. */
 struct submission *rig_send(struct rig *rig, struct str workspace_id, const struct event *event);
 

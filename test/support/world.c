@@ -57,7 +57,8 @@ rig_event(struct rig *rig, struct dice *dice, struct arena *arena)
     char id[ID_SIZE + 1];
     snprintf(id, sizeof id, "evt_00000000-0000-7000-8000-%012llx", (unsigned long long)++rig->ids);
     must(arena_copy(arena, (struct str){id, ID_SIZE}, &event.id));
-    event.actor_id = numbered(arena, "actor", dice_below(dice, 12));
+    event.actor_id =
+        numbered(arena, "actor", dice_below(dice, rig->actors == 0 ? 12 : rig->actors));
     event.action = actions[dice_below(dice, COUNT_OF(actions))];
     event.session_id = numbered(arena, "session", dice_below(dice, 20));
     if (dice_one_in(dice, 4))
@@ -200,6 +201,28 @@ rig_await_rule(struct rig *rig, unsigned number, int64_t version)
     must(engine_wait_rule(rig->engine, (struct str){id, ID_SIZE}, version, A_WHILE_US));
 }
 
+/* Another name and cooldown, the same fold. False: there is no such rule. */
+static bool
+amend_rule(struct rig *rig, struct dice *dice, struct str workspace_id, unsigned number)
+{
+    struct arena arena;
+    struct rule rule;
+    struct err err = {0};
+    char id[ID_SIZE];
+    rig_rule_id(number, id);
+    arena_init(&arena, 4096, 1 << 20);
+    bool there =
+        store_rule(rig->store, workspace_id, (struct str){id, ID_SIZE}, &arena, &rule, &err);
+    if (there) {
+        rule.name = dice_one_in(dice, 2) ? STR("a rule by another name") : STR("a rule");
+        rule.cooldown_minutes = (int64_t)dice_below(dice, 5) * 7;
+        must(store_rule_put(rig->store, &rule, &err));
+        engine_rules_changed(rig->engine);
+    }
+    arena_fini(&arena);
+    return there;
+}
+
 unsigned
 rig_change_rule(struct rig *rig, struct dice *dice)
 {
@@ -210,6 +233,8 @@ rig_change_rule(struct rig *rig, struct dice *dice)
         rig_delete_rule(rig, workspace_id, number);
         return number;
     }
+    if (dice_one_in(dice, 2) && amend_rule(rig, dice, workspace_id, number))
+        return number;
     write_rule(dice, number, json);
     (void)rig_put_rule(rig, workspace_id, number, json);
     return number;
