@@ -319,12 +319,11 @@ keeping_work(struct engine *engine)
     return false;
 }
 
-void
-keeping_last(struct engine *engine)
+/* False: what was to be written could not be. */
+static bool
+await_keeper(struct engine *engine)
 {
     struct keeping *keeping = &engine->keeping;
-    while (keeping->taking != NULL)
-        (void)keeping_work(engine);
     engine_lock(engine);
     keeping->hurry = true;
     pthread_cond_broadcast(&keeping->changed);
@@ -332,10 +331,20 @@ keeping_last(struct engine *engine)
         must(pthread_cond_wait(&engine->changed, &engine->lock) == 0);
     bool gave_up = keeping->gave_up;
     engine_unlock(engine);
-    if (gave_up)
-        return;
-    atomic_store(&keeping->due, true);
-    while (keeping_work(engine)) {
+    return !gave_up;
+}
+
+/* Once more when it then turns out that the file was lost. */
+void
+keeping_last(struct engine *engine)
+{
+    struct keeping *keeping = &engine->keeping;
+    while (keeping->taking != NULL)
+        (void)keeping_work(engine);
+    for (int tries = 0; tries < 2 && await_keeper(engine); tries++) {
+        atomic_store(&keeping->due, true);
+        while (keeping_work(engine)) {
+        }
     }
 }
 
