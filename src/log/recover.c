@@ -196,8 +196,8 @@ look_behind(struct walk *walk, uint64_t from, struct rest *rest, struct err *err
     return true;
 }
 
-/* Does the record at `offset`, which cannot be read, lie in part in a sector that was never written?
- * Its length cannot be believed: what is at `limit` was written. */
+/* Does the record at `offset`, which cannot be read, lie in part in a sector that was never
+ * written? Its length cannot be believed: what is at `limit` was written. */
 static bool
 lost_sector(struct walk *walk, uint64_t offset, uint64_t limit, bool *lost_out, struct err *err)
 {

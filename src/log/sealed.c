@@ -70,7 +70,8 @@ check_sizes(const struct sealed *sealed, uint64_t file_size)
     if (at != file_size)
         return "the sealed segment has not the size its head says";
     uint64_t buckets = 1ull << (sealed->bucket_bits > 24 ? 25 : sealed->bucket_bits);
-    if (sealed->bucket_bits > 24 || sealed->rows >= UINT32_MAX ||
+    if (sealed->bucket_bits > 24 || sealed->tail.end > INT32_MAX ||
+        sealed->rows > sealed->tail.end / RECORD_HEAD ||
         sections[SECTION_DIRECTORY].len != (uint64_t)sealed->frames * DIRECTORY_ENTRY ||
         sections[SECTION_BUCKET_DIRECTORY].len != align8((buckets + 1) * 4) ||
         sections[SECTION_BLOOM].len % BLOOM_BLOCK != 0 ||

@@ -172,7 +172,8 @@ test_the_script_finds_the_example_right_and_any_change_wrong(void)
         made[at] ^= 1;
         put_file("a.log", made, len, path);
         made[at] ^= 1;
-        /* A changed checksum or magic shows as a commit that is wrong, or as bytes behind the last. */
+        /* A changed checksum or magic shows as a commit that is wrong, or as bytes behind the last.
+         * */
         if (!CHECK(!script(path, said) || strstr(said, " 0 bytes behind") == NULL))
             printf("# at %zu: %s\n", at, said);
     }
