@@ -51,10 +51,16 @@ static void
 take_setting(void *self, struct str workspace_id, struct str name, struct str json)
 {
     struct access *access = self;
-    for (size_t i = 0; i < access->workspace_count; i++)
-        if (str_equal(access->workspaces[i].workspace.id, workspace_id) &&
-            str_equal(name, STR("address_from_peer")))
-            access->workspaces[i].address_from_peer = str_equal(json, STR("true"));
+    for (size_t i = 0; i < access->workspace_count; i++) {
+        struct access_workspace *workspace = &access->workspaces[i];
+        if (!str_equal(workspace->workspace.id, workspace_id))
+            continue;
+        if (str_equal(name, STR("address_from_peer")))
+            workspace->address_from_peer = str_equal(json, STR("true"));
+        if (str_equal(name, STR("fusionauth_keys")))
+            signatures_read(json, &access->arena, &workspace->fusionauth_keys,
+                            &workspace->fusionauth_key_count);
+    }
 }
 
 static bool
@@ -72,8 +78,11 @@ read_store(struct api *api, struct access *access, struct err *err)
     must(access->keys != NULL && access->workspaces != NULL);
     for (size_t i = 0; i < access->key_count; i++)
         access->keys[i] = (struct access_key){keys[i], rate_of(api, keys[i].id)};
-    for (size_t i = 0; i < access->workspace_count; i++)
+    for (size_t i = 0; i < access->workspace_count; i++) {
         access->workspaces[i].workspace = workspaces[i];
+        access->workspaces[i].signer.key =
+            (struct store_key){.workspace_id = workspaces[i].id, .roles = ROLE_INGEST};
+    }
     index_keys(access);
     return store_settings(store, (struct str){0}, take_setting, access, err);
 }
@@ -115,6 +124,9 @@ access_release(struct access *access)
 {
     if (atomic_fetch_sub(&access->references, 1) > 1)
         return;
+    for (size_t i = 0; i < access->workspace_count; i++)
+        for (size_t j = 0; j < access->workspaces[i].fusionauth_key_count; j++)
+            jwt_key_free(access->workspaces[i].fusionauth_keys[j].key);
     arena_fini(&access->arena);
     base_free(access);
 }
@@ -209,8 +221,8 @@ behind(struct str text, size_t len)
     return text;
 }
 
-/* The password of Basic credentials: what a webhook's sender can be given where it cannot be given a
- * header of one's own. */
+/* The password of Basic credentials: what a webhook's sender can be given where it cannot be given
+ * a header of one's own. */
 static struct str
 basic_password(struct call *call, struct str credentials)
 {
@@ -244,6 +256,30 @@ find_token(struct call *call)
     return (struct str){0};
 }
 
+/* Where a workspace knows whom to expect, the signature alone is who calls; with a key beside it,
+ * both must be right. */
+static const struct access_key *
+signed_key(struct call *call, struct str token, const struct access_key *key)
+{
+    const struct access_workspace *only = NULL, *workspace = NULL;
+    if (token.len > 0 && key == NULL)
+        return NULL;
+    if (key != NULL) {
+        only = access_workspace(call->access, key->key.workspace_id);
+        if (only == NULL || only->fusionauth_key_count == 0)
+            return key;
+    }
+    switch (signatures_judge(call, only, &workspace)) {
+    case SIGNATURE_GOOD:
+        return key != NULL ? key : &workspace->signer;
+    case SIGNATURE_WRONG:
+        return NULL;
+    case SIGNATURE_NONE:
+        break;
+    }
+    return key;
+}
+
 bool
 access_check(struct call *call)
 {
@@ -252,6 +288,8 @@ access_check(struct call *call)
         return true;
     struct str token = find_token(call);
     const struct access_key *key = token.len > 0 ? access_find(call->access, token) : NULL;
+    if (call->route->handle == ingest_fusionauth)
+        key = signed_key(call, token, key);
     if (key == NULL || (key->key.expires_at != 0 && key->key.expires_at <= call->taken_at_us)) {
         call_fail(call, 401, "unauthenticated", "Invalid or missing API key.");
         return false;

@@ -73,9 +73,16 @@ struct access_key {
     struct store_key key;
     struct rate *rate;
 };
+struct fusionauth_key {
+    struct str kid; /* absent: of any token */
+    struct jwt_key *key;
+};
 struct access_workspace {
     struct store_workspace workspace;
     bool address_from_peer;
+    struct fusionauth_key *fusionauth_keys;
+    size_t fusionauth_key_count;
+    struct access_key signer; /* who sends what is signed by one of them: may only send */
 };
 /* What workers read, never changed once made. */
 struct access {
@@ -169,6 +176,24 @@ struct tools {
 };
 struct tools tools_take(struct api *api);
 void tools_give(struct api *api, struct tools tools);
+
+/* -- signatures of FusionAuth's webhooks (signatures.c) ---------------------------------- */
+
+/* The setting `fusionauth_keys`: checked (or 422 is answered), read from its stored form, and
+ * written without secrets. */
+bool signatures_check(struct call *call, const struct json *setting) MUST_USE;
+void signatures_read(struct str json, struct arena *arena, struct fusionauth_key **keys_out,
+                     size_t *count_out);
+void signatures_write_setting(struct buffer *out, const struct json *setting);
+/* Judges the request by its header X-FusionAuth-Signature-JWT; `only`: by this workspace's keys,
+ * else whose they are is told. On the worker, before the body is taken. */
+enum signature_verdict { SIGNATURE_NONE, SIGNATURE_WRONG, SIGNATURE_GOOD };
+enum signature_verdict signatures_judge(struct call *call, const struct access_workspace *only,
+                                        const struct access_workspace **workspace_out) MUST_USE;
+/* GET /.well-known/jwks.json */
+void signatures_jwks(struct call *call);
+/* The server's own key, made where there is none yet; false: answered. */
+bool signatures_make_key(struct call *call, enum jwt_algorithm algorithm) MUST_USE;
 
 /* -- ingestion (ingest.c, ingest_answer.c) -------------------------------------------- */
 /* Handlers: read what was sent into the submission. They either answer (bad input), or leave the

@@ -12,7 +12,8 @@ write_members(struct buffer *out, const struct store_delivery *delivery)
 {
     json_put_str(out, "id", delivery->id);
     json_put_str(out, "webhook_id", delivery->webhook_id);
-    json_put_str(out, "alert_id", delivery->alert_id);
+    json_put_str(out, "alert_id",
+                 delivery->alert_id.len > 0 ? delivery->alert_id : (struct str){0});
     json_put_str(out, "event_type", delivery->event_type);
     json_put_str(out, "status", str_from(status_names[delivery->status]));
     json_put_int(out, "attempts_made", delivery->attempts);

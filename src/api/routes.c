@@ -81,7 +81,8 @@ const struct route api_routes[] = {
     {"POST", API "/intake/fusionauth", ROLE_INGEST, false,
      RUN_INGEST, ingest_fusionauth, NULL, MEDIA_JSON, LIMIT_BODY_EVENT,
      "Store an event as FusionAuth's webhooks send it. The key may be the password of Basic "
-     "authentication.",
+     "authentication; where the setting fusionauth_keys names a signing key, the header "
+     "X-FusionAuth-Signature-JWT alone will do.",
      "FusionAuthEvent", "StoredEvent"},
     {"GET", API "/events", ROLE_READ, false, RUN_ON_POOL, events_list, event_query, 0, NONE,
      "Events, newest first.", NULL, "EventList"},
@@ -168,6 +169,8 @@ const struct route api_routes[] = {
      "Numbers in Prometheus' text format. Without a key where the server runs with "
      "--metrics-public.",
      NULL, NULL},
+    {"GET", "/.well-known/jwks.json", 0, false, RUN_ON_POOL, signatures_jwks, NULL, 0, NONE,
+     "The public keys that webhooks of the format fusionauth are signed with.", NULL, "KeySet"},
     {"GET", "/openapi.json", 0, false, RUN_ON_POOL, ops_openapi, NULL, 0, NONE,
      "This contract as OpenAPI 3.1.", NULL, NULL},
 };

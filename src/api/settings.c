@@ -6,6 +6,9 @@
 #include <string.h>
 
 #define WORKSPACE_NAME_MAX 100
+#define SETTING_MAX        262144
+
+#define KEYS "fusionauth_keys"
 
 /* A row per setting: what it is where nobody set it, and what it may be. */
 static const struct {
@@ -14,6 +17,7 @@ static const struct {
     enum json_type type;
 } settings[] = {
     {"address_from_peer", "false", JSON_BOOL},
+    {KEYS, "[]", JSON_ARRAY},
 };
 
 struct values {
@@ -31,6 +35,23 @@ take(void *self, struct str workspace_id, struct str name, struct str json)
             must(arena_copy(call_arena(values->call), json, &values->json[i]));
 }
 
+static void
+write_setting(struct call *call, struct buffer *out, const char *name, struct str value)
+{
+    if (strcmp(name, KEYS) != 0) {
+        json_put_raw(out, name, value);
+        return;
+    }
+    struct tools tools = tools_take(call->api);
+    struct json keys = {0};
+    struct err err = {0};
+    if (!json_parse(tools.parser, value, call_arena(call), &keys, &err))
+        keys = (struct json){0};
+    tools_give(call->api, tools);
+    json_name(out, name);
+    signatures_write_setting(out, &keys);
+}
+
 void
 settings_get(struct call *call)
 {
@@ -45,7 +66,7 @@ settings_get(struct call *call)
     struct buffer *out = call_answer(call, 200);
     json_open(out, '{');
     for (size_t i = 0; i < COUNT_OF(settings); i++)
-        json_put_raw(out, settings[i].name, values.json[i]);
+        write_setting(call, out, settings[i].name, values.json[i]);
     json_close(out, '}');
 }
 
@@ -54,8 +75,14 @@ put(struct call *call, const struct json_member *member)
 {
     struct buffer text;
     struct err err = {0};
-    buffer_init(&text, 4096);
+    buffer_init(&text, SETTING_MAX);
     json_write(&text, &member->value);
+    if (text.ran_out) {
+        buffer_fini(&text);
+        call_fail(call, 413, "body_too_large", "The %.*s field is too large.",
+                  STR_ARG(member->name));
+        return false;
+    }
     bool ok = store_setting_put(call->api->options.store, call->workspace_id, member->name,
                                 buffer_str(&text), &err);
     buffer_fini(&text);
@@ -67,6 +94,8 @@ put(struct call *call, const struct json_member *member)
 static bool
 check(struct call *call, const struct json_member *member)
 {
+    if (str_equal(member->name, STR(KEYS)))
+        return signatures_check(call, &member->value);
     for (size_t i = 0; i < COUNT_OF(settings); i++)
         if (str_equal(member->name, str_from(settings[i].name)) &&
             member->value.type == settings[i].type)

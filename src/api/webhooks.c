@@ -124,7 +124,7 @@ webhooks_post(struct call *call)
         call_fail_fields(call, &violations);
         return;
     }
-    if (!check_rule_types(call, &webhook))
+    if (!check_rule_types(call, &webhook) || !signatures_make_key(call, webhook.signing_algorithm))
         return;
     id_new(call->api->options.random, "whk_", id);
     webhook.id = (struct str){id, sizeof id};
@@ -152,7 +152,7 @@ webhooks_patch(struct call *call)
         call_fail_fields(call, &violations);
         return;
     }
-    if (!check_rule_types(call, &webhook))
+    if (!check_rule_types(call, &webhook) || !signatures_make_key(call, webhook.signing_algorithm))
         return;
     if (was_enabled && !webhook.enabled)
         webhook.until = (int64_t)position(call);

@@ -8,7 +8,7 @@ static const struct {
     bool deliverable; /* there is a writer of its payload in notify/ */
 } formats[] = {
     [WEBHOOK_IMMUTABLE] = {STR_INIT("immutable"), true},
-    [WEBHOOK_FUSIONAUTH] = {STR_INIT("fusionauth"), false},
+    [WEBHOOK_FUSIONAUTH] = {STR_INIT("fusionauth"), true},
     [WEBHOOK_SLACK] = {STR_INIT("slack"), false},
     [WEBHOOK_PAGERDUTY] = {STR_INIT("pagerduty"), false},
 };
@@ -39,21 +39,105 @@ webhook_format_is_deliverable(enum webhook_format format)
     return formats[format].deliverable;
 }
 
+/* -- what is told ------------------------------------------------------------------ */
+
+static const struct {
+    struct str name;
+    enum webhook_format format;
+} kinds[WEBHOOK_EVENTS] = {
+    [WEBHOOK_ALERT] = {STR_INIT("alert.triggered"), WEBHOOK_IMMUTABLE},
+    [WEBHOOK_LOGIN_SUSPICIOUS] = {STR_INIT("user.login.suspicious"), WEBHOOK_FUSIONAUTH},
+    [WEBHOOK_LOGIN_NEW_DEVICE] = {STR_INIT("user.login.new-device"), WEBHOOK_FUSIONAUTH},
+    [WEBHOOK_LOGIN_SUCCESS] = {STR_INIT("user.login.success"), WEBHOOK_FUSIONAUTH},
+    [WEBHOOK_LOGIN_FAILED] = {STR_INIT("user.login.failed"), WEBHOOK_FUSIONAUTH},
+};
+
+struct str
+webhook_event_name(enum webhook_event event)
+{
+    must((size_t)event < COUNT_OF(kinds));
+    return kinds[event].name;
+}
+
+bool
+webhook_event_parse(struct str text, enum webhook_event *event_out)
+{
+    for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+        if (str_equal(kinds[i].name, text)) {
+            *event_out = (enum webhook_event)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+webhook_event_is_of(enum webhook_event event, enum webhook_format format)
+{
+    must((size_t)event < COUNT_OF(kinds));
+    return (kinds[event].format == WEBHOOK_FUSIONAUTH) == (format == WEBHOOK_FUSIONAUTH);
+}
+
+bool
+webhook_login_kind(const struct event *event, enum webhook_event *kind_out)
+{
+    /* FusionAuth calls a session that is used again a login, and tells of it as one. */
+    bool reused = str_equal(event->action, STR("auth.session_reused")) &&
+                  str_equal(event->source.kind, STR("fusionauth"));
+    if (reused || str_equal(event->action, STR("auth.login")))
+        *kind_out = WEBHOOK_LOGIN_SUCCESS;
+    else if (str_equal(event->action, STR("auth.login_failed")))
+        *kind_out = WEBHOOK_LOGIN_FAILED;
+    else
+        return false;
+    return true;
+}
+
+/* -- what is taken ----------------------------------------------------------------- */
+
+static bool
+is_in_force(const struct webhook *webhook, int64_t at)
+{
+    return at >= webhook->since && (webhook->until == 0 || at < webhook->until);
+}
+
+static bool
+is_for(const struct webhook *webhook, struct str tenant_id)
+{
+    return webhook->tenant_ids.count == 0 || model_list_holds(&webhook->tenant_ids, tenant_id);
+}
+
+bool
+webhook_wants(const struct webhook *webhook, enum webhook_event event)
+{
+    return model_list_holds(&webhook->events, webhook_event_name(event));
+}
+
+bool
+webhook_takes_login(const struct webhook *webhook, enum webhook_event kind, struct str tenant_id,
+                    int64_t at)
+{
+    return is_in_force(webhook, at) && is_for(webhook, tenant_id) && webhook_wants(webhook, kind);
+}
+
 bool
 webhook_takes(const struct webhook *webhook, const struct alert *alert)
 {
+    return webhook_wants(webhook, WEBHOOK_ALERT) && webhook_hears(webhook, alert);
+}
+
+bool
+webhook_hears(const struct webhook *webhook, const struct alert *alert)
+{
     if (alert->silent || !(alert->channels & CHANNEL_WEBHOOK))
         return false;
-    if (alert->at < webhook->since || (webhook->until != 0 && alert->at >= webhook->until))
-        return false;
-    if (!model_list_holds(&webhook->events, STR("alert.triggered")))
+    if (!is_in_force(webhook, alert->at))
         return false;
     if (webhook->rule_types.count > 0 && !model_list_holds(&webhook->rule_types, alert->rule_type))
         return false;
     if (webhook->has_min_severity && alert->severity < webhook->min_severity)
         return false;
-    return webhook->tenant_ids.count == 0 ||
-           model_list_holds(&webhook->tenant_ids, alert->tenant_id);
+    return is_for(webhook, alert->tenant_id);
 }
 
 /* -- written forms --------------------------------------------------------------- */
@@ -88,6 +172,8 @@ write_settings(struct buffer *out, const struct webhook *webhook)
         json_write(out, &webhook->headers);
     else
         buffer_add(out, STR("{}"));
+    if (webhook->format == WEBHOOK_FUSIONAUTH)
+        json_put_str(out, "signing_algorithm", jwt_algorithm_name(webhook->signing_algorithm));
     json_put_int(out, "connect_timeout_ms", webhook->connect_timeout_ms);
     json_put_int(out, "timeout_ms", webhook->timeout_ms);
     json_put_time(out, "created_at", webhook->created_at);
@@ -122,7 +208,7 @@ bool
 webhook_read_stored(const struct json *stored, struct webhook *webhook_out, struct err *err)
 {
     struct webhook webhook = {0};
-    struct str format = {0}, severity = {0};
+    struct str format = {0}, severity = {0}, algorithm = {0};
     bool ok = stored->type == JSON_OBJECT && model_read_str(stored, "id", &webhook.id) &&
               model_read_str(stored, "url", &webhook.url) &&
               model_read_str(stored, "description", &webhook.description) &&
@@ -134,6 +220,7 @@ webhook_read_stored(const struct json *stored, struct webhook *webhook_out, stru
               model_read_bool(stored, "enabled", &webhook.enabled) &&
               model_read_str(stored, "disabled_reason", &webhook.disabled_reason) &&
               model_read_json(stored, "headers", JSON_OBJECT, &webhook.headers) &&
+              model_read_str(stored, "signing_algorithm", &algorithm) &&
               model_read_int(stored, "connect_timeout_ms", &webhook.connect_timeout_ms) &&
               model_read_int(stored, "timeout_ms", &webhook.timeout_ms) &&
               model_read_time(stored, "created_at", &webhook.created_at) &&
@@ -147,7 +234,8 @@ webhook_read_stored(const struct json *stored, struct webhook *webhook_out, stru
     webhook.has_min_severity = severity.ptr != NULL;
     if (!ok || webhook.id.len == 0 || webhook.url.len == 0 ||
         !webhook_format_parse(format, &webhook.format) ||
-        (webhook.has_min_severity && !severity_parse(severity, &webhook.min_severity)))
+        (webhook.has_min_severity && !severity_parse(severity, &webhook.min_severity)) ||
+        (algorithm.ptr != NULL && !jwt_algorithm_parse(algorithm, &webhook.signing_algorithm)))
         return err_set(err, ERR_CORRUPT, "a stored webhook cannot be read");
     *webhook_out = webhook;
     return true;

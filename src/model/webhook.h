@@ -2,6 +2,7 @@
 #ifndef MODEL_WEBHOOK_H
 #define MODEL_WEBHOOK_H
 
+#include "codec/jwt.h"
 #include "model/alert.h"
 #include "model/violation.h"
 
@@ -16,6 +17,22 @@ struct str webhook_format_name(enum webhook_format format);
 bool webhook_format_parse(struct str text, enum webhook_format *format_out) MUST_USE;
 /* Whether its payloads can be written; the others are refused when a webhook is made. */
 bool webhook_format_is_deliverable(enum webhook_format format);
+
+/* What a delivery tells of. A format has its own: "alert.triggered" of an alert each, FusionAuth's
+ * of a login each. */
+enum webhook_event {
+    WEBHOOK_ALERT,
+    WEBHOOK_LOGIN_SUSPICIOUS, /* with every alert that the login raised */
+    WEBHOOK_LOGIN_NEW_DEVICE,
+    WEBHOOK_LOGIN_SUCCESS,
+    WEBHOOK_LOGIN_FAILED,
+    WEBHOOK_EVENTS,
+};
+struct str webhook_event_name(enum webhook_event event);
+bool webhook_event_parse(struct str text, enum webhook_event *event_out) MUST_USE;
+bool webhook_event_is_of(enum webhook_event event, enum webhook_format format);
+/* Which of FusionAuth's a login is (success or failed); false: it is none. */
+bool webhook_login_kind(const struct event *event, enum webhook_event *kind_out);
 
 #define WEBHOOK_URL_MAX     2048
 #define WEBHOOK_SECRET_MIN  16
@@ -37,7 +54,8 @@ struct webhook {
     struct str secret;          /* whsec_… or as given */
     struct str old_secret;      /* still signs until old_secret_until; absent otherwise */
     int64_t old_secret_until;
-    struct json headers; /* JSON_ABSENT or object of strings */
+    struct json headers;                  /* JSON_ABSENT or object of strings */
+    enum jwt_algorithm signing_algorithm; /* of format fusionauth: HS… by the secret */
     int64_t connect_timeout_ms, timeout_ms;
     int64_t since, until; /* log positions; until 0: in force */
     int64_t created_at, updated_at;
@@ -47,6 +65,13 @@ struct webhook {
  * until; never a silent one. `enabled` is not asked: switching off sets `until`, and what came
  * before is still owed. */
 bool webhook_takes(const struct webhook *webhook, const struct alert *alert);
+/* The same without asking for `events`: whether a login's delivery tells of this alert. */
+bool webhook_hears(const struct webhook *webhook, const struct alert *alert);
+/* Whether it lists this among its `events`. */
+bool webhook_wants(const struct webhook *webhook, enum webhook_event event);
+/* Whether it takes every event of this kind, and of this tenant at this position. */
+bool webhook_takes_login(const struct webhook *webhook, enum webhook_event kind,
+                         struct str tenant_id, int64_t at);
 
 /* The answered form, an object; the secret only when `with_secret`. */
 void webhook_write(struct buffer *out, const struct webhook *webhook, bool with_secret);

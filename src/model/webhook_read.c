@@ -152,12 +152,33 @@ read_events(const struct reading *reading, const struct json *value)
 {
     if (!is_list_of_strings(value, 10, 64) || value->count == 0)
         return refuse(reading, "must be a list with at least one event type");
-    for (uint32_t i = 0; i < value->count; i++)
-        if (!str_equal(value->items[i].text, STR("alert.triggered")))
-            return violations_add(reading->violations, reading->name,
-                                  "The event type %.*s is not supported by this version.",
-                                  STR_ARG(value->items[i].text));
     reading->webhook->events = *value;
+    return true;
+}
+
+/* Which events go depends on the format, which may stand behind them. */
+static bool
+check_events(const struct webhook *webhook, struct violations *violations)
+{
+    for (uint32_t i = 0; i < webhook->events.count; i++) {
+        struct str name = webhook->events.items[i].text;
+        enum webhook_event event;
+        if (!webhook_event_parse(name, &event) || !webhook_event_is_of(event, webhook->format))
+            return violations_add(violations, STR("events"),
+                                  "The event type %.*s is not known to the format %.*s.",
+                                  STR_ARG(name), STR_ARG(webhook_format_name(webhook->format)));
+    }
+    return true;
+}
+
+static bool
+read_signing_algorithm(const struct reading *reading, const struct json *value)
+{
+    enum jwt_algorithm algorithm;
+    if (value->type != JSON_STRING || !jwt_algorithm_parse(value->text, &algorithm) ||
+        algorithm == JWT_HS384 || algorithm == JWT_HS512)
+        return refuse(reading, "must be one of HS256, RS256, ES256, Ed25519");
+    reading->webhook->signing_algorithm = algorithm;
     return true;
 }
 
@@ -253,6 +274,7 @@ is_reserved_header(struct str name)
         "webhook-timestamp",
         "webhook-signature",
         "x-immutable-signature",
+        "x-fusionauth-signature-jwt",
     };
     for (size_t i = 0; i < COUNT_OF(reserved); i++)
         if (strlen(reserved[i]) == name.len && strncasecmp(reserved[i], name.ptr, name.len) == 0)
@@ -370,6 +392,7 @@ static const struct {
     {STR_INIT("enabled"), read_enabled},
     {STR_INIT("secret"), read_secret},
     {STR_INIT("headers"), read_headers},
+    {STR_INIT("signing_algorithm"), read_signing_algorithm},
     {STR_INIT("connect_timeout_ms"), read_connect_timeout},
     {STR_INIT("timeout_ms"), read_timeout},
     {STR_INIT("id"), read_fixed},
@@ -391,19 +414,26 @@ read_member(struct reading *reading, const struct json_member *member)
     return violations_add(reading->violations, name, "The %.*s field is not known.", STR_ARG(name));
 }
 
+/* Of what a format tells, all that is not said of every login. */
 static bool
-fill_defaults(struct webhook *webhook, struct arena *arena)
+fill_events(struct webhook *webhook, struct arena *arena)
 {
     struct json *events = arena_new(arena, struct json);
     if (events == NULL)
         return false;
-    *events = json_of_str(STR("alert.triggered"));
+    *events = json_of_str(webhook_event_name(
+        webhook->format == WEBHOOK_FUSIONAUTH ? WEBHOOK_LOGIN_SUSPICIOUS : WEBHOOK_ALERT));
     webhook->events = (struct json){.type = JSON_ARRAY, .count = 1, .items = events};
+    return true;
+}
+
+static void
+fill_defaults(struct webhook *webhook)
+{
     webhook->tenant_ids = (struct json){.type = JSON_ARRAY};
     webhook->enabled = true;
     webhook->connect_timeout_ms = 2000;
     webhook->timeout_ms = 10000;
-    return true;
 }
 
 bool
@@ -415,8 +445,8 @@ webhook_read(const struct json *sent, struct arena *arena, struct webhook *webho
     struct webhook read = *webhook;
     struct reading reading = {.webhook = &read, .violations = violations};
     reading.is_new = webhook->connect_timeout_ms == 0;
-    if (reading.is_new && !fill_defaults(&read, arena))
-        return violations_add(violations, STR("webhook"), "The webhook is too large.");
+    if (reading.is_new)
+        fill_defaults(&read);
 
     size_t before = violations->total;
     struct str twice = json_duplicate(sent);
@@ -427,6 +457,11 @@ webhook_read(const struct json *sent, struct arena *arena, struct webhook *webho
         (void)read_member(&reading, &sent->members[i]);
     if (read.url.ptr == NULL && json_get(sent, STR("url"))->type == JSON_ABSENT)
         violations_add(violations, STR("url"), "The url field is required.");
+    bool other_format = reading.is_new || read.format != webhook->format;
+    if (other_format && json_get(sent, STR("events"))->type == JSON_ABSENT &&
+        !fill_events(&read, arena))
+        violations_add(violations, STR("webhook"), "The webhook is too large.");
+    (void)check_events(&read, violations);
     if (violations->total != before)
         return false;
     *webhook = read;

@@ -103,8 +103,8 @@ write_rows(struct notify *notify, struct err *err)
             .workspace_id = row->lane->workspace_id,
             .id = {row->id, ID_SIZE},
             .webhook_id = row->lane->webhook_id,
-            .alert_id = {row->alert_id, ID_SIZE},
-            .event_type = STR("alert.triggered"),
+            .alert_id = {row->alert_id, row->alert_id_len},
+            .event_type = webhook_event_name(row->kind),
             .record_at = row->record_at,
             .status = DELIVERY_PENDING,
             .next_attempt_at = row->made_at,
@@ -130,6 +130,7 @@ write_outcomes(struct notify *notify, struct err *err)
         const struct book_outcome *outcome = &book->outcomes[i];
         outcomes[i] = (struct store_outcome){
             .delivery = {.webhook_id = outcome->lane->webhook_id,
+                         .event_type = webhook_event_name(outcome->kind),
                          .record_at = outcome->record_at,
                          .status = outcome->status,
                          .attempts = outcome->number,

@@ -71,6 +71,8 @@ notify_replay(struct notify *notify, struct str workspace_id, struct str deliver
         memcpy(command.webhook_id, delivery.webhook_id.ptr, delivery.webhook_id.len);
         command.workspace_id_len = delivery.workspace_id.len;
         command.webhook_id_len = delivery.webhook_id.len;
+        if (!webhook_event_parse(delivery.event_type, &command.kind))
+            command.kind = WEBHOOK_ALERT;
         command.record_at = delivery.record_at;
         command.attempts = delivery.attempts;
         lock(notify);
@@ -88,11 +90,11 @@ run_replay(struct notify *notify, const struct command *command)
     struct str workspace_id = {command->workspace_id, command->workspace_id_len};
     struct str webhook_id = {command->webhook_id, command->webhook_id_len};
     struct lane *lane = lanes_make(&notify->lanes, workspace_id, webhook_id);
-    struct job *job = lanes_job(lane, command->record_at);
+    struct job *job = lanes_job(lane, command->record_at, command->kind);
     if (job != NULL && job->place == JOB_FLYING)
         return; /* it is being sent at this moment */
     if (job == NULL) {
-        job = lanes_add(&notify->lanes, lane, command->record_at, command->now_us);
+        job = lanes_add(&notify->lanes, lane, command->record_at, command->kind, command->now_us);
         job->attempts = (uint32_t)command->attempts;
     }
     job->attempts_before = job->attempts;
@@ -151,7 +153,7 @@ run_test(struct notify *notify, struct test *test)
     char id[ID_SIZE];
     id_new(notify->options.random, "msg_", id);
     buffer_clear(&notify->body);
-    payload_test(&notify->body, test->webhook, flight->began_at);
+    payload_test(&notify->body, test->webhook, flight->began_at, notify->options.random);
     flight->test = test;
     notify->flying++;
     struct notify_result failed = {.token = flight->token, .retry_after_us = -1};

@@ -27,6 +27,14 @@ look_back(struct notify *notify, struct lane *late)
 }
 
 static bool
+hears_logins(const struct webhook *webhook)
+{
+    return webhook->format == WEBHOOK_FUSIONAUTH &&
+           (webhook_wants(webhook, WEBHOOK_LOGIN_SUCCESS) ||
+            webhook_wants(webhook, WEBHOOK_LOGIN_FAILED));
+}
+
+static bool
 read_webhooks(struct notify *notify, struct err *err)
 {
     struct webhook *list = NULL;
@@ -37,12 +45,21 @@ read_webhooks(struct notify *notify, struct err *err)
         arena_fini(&arena);
         return false;
     }
+    struct keyring *keyring = NULL;
+    if (!keyring_read(notify->options.store, notify->parser, &keyring, err)) {
+        arena_fini(&arena);
+        return false;
+    }
+    keyring_free(notify->keyring);
+    notify->keyring = keyring;
+    notify->hears_logins = false;
     for (size_t i = 0; i < notify->lanes.count; i++)
         notify->lanes.sorted[i]->webhook = NULL;
     for (size_t i = 0; i < count; i++) {
         struct lane *lane = lanes_make(&notify->lanes, list[i].workspace_id, list[i].id);
         lane->webhook = &list[i];
         lane->gone = list[i].disabled_reason.ptr != NULL;
+        notify->hears_logins |= hears_logins(&list[i]);
         if (lane->since == list[i].since)
             continue;
         lane->since = list[i].since;
@@ -78,8 +95,11 @@ load_one(void *self, const struct store_delivery *delivery)
 {
     struct notify *notify = self;
     struct lane *lane = lanes_make(&notify->lanes, delivery->workspace_id, delivery->webhook_id);
+    enum webhook_event kind;
+    if (!webhook_event_parse(delivery->event_type, &kind))
+        kind = WEBHOOK_ALERT;
     struct job *job =
-        lanes_add(&notify->lanes, lane, delivery->record_at, delivery->next_attempt_at);
+        lanes_add(&notify->lanes, lane, delivery->record_at, kind, delivery->next_attempt_at);
     job->attempts = (uint32_t)delivery->attempts;
     job->attempts_before = (uint32_t)delivery->attempts_before;
 }
@@ -122,24 +142,35 @@ make_room(struct notify *notify, struct lane *lane)
 
 /* One that is switched off without saying since when takes nothing from now on. */
 static bool
-takes(const struct lane *lane, const struct alert *alert)
+is_open(const struct lane *lane, int64_t at)
 {
     const struct webhook *webhook = lane->webhook;
-    return webhook != NULL && alert->at > lane->seen && (webhook->enabled || webhook->until != 0) &&
-           webhook_takes(webhook, alert);
+    return webhook != NULL && at > lane->seen && (webhook->enabled || webhook->until != 0);
 }
 
+/* What there is to tell of, of an alert or of a login. */
+struct occasion {
+    enum webhook_event kind;
+    int64_t record_at;
+    struct str record_id, alert_id;
+};
+
 static void
-make_delivery(struct notify *notify, struct lane *lane, const struct alert *alert, int64_t now_us)
+make_delivery(struct notify *notify, struct lane *lane, const struct occasion *occasion,
+              int64_t now_us)
 {
-    struct job *job = lanes_add(&notify->lanes, lane, alert->at, now_us);
+    struct job *job = lanes_add(&notify->lanes, lane, occasion->record_at, occasion->kind, now_us);
     lanes_ready(&notify->lanes, job);
     struct book_row *row = book_add_row(notify);
     row->lane = lane;
-    row->record_at = alert->at;
+    row->kind = occasion->kind;
+    row->record_at = occasion->record_at;
     row->made_at = now_us;
-    memcpy(row->alert_id, alert->id.ptr, ID_SIZE);
-    payload_delivery_id(alert->id, lane->webhook_id, row->id);
+    row->alert_id_len = occasion->alert_id.len;
+    must(row->alert_id_len <= sizeof row->alert_id);
+    if (row->alert_id_len > 0)
+        memcpy(row->alert_id, occasion->alert_id.ptr, row->alert_id_len);
+    payload_delivery_id(occasion->record_id, occasion->kind, lane->webhook_id, row->id);
     make_room(notify, lane);
 }
 
@@ -147,49 +178,183 @@ struct follower {
     struct notify *notify;
     int64_t now_us;
     bool stopped; /* the book is full: not all was read */
+    struct err err;
 };
+
+/* Room for each row, and for the outcome of each that has to make way. */
+static bool
+has_room(struct follower *follower, size_t takers)
+{
+    const struct notify *notify = follower->notify;
+    follower->stopped =
+        !book_has_row_room(&notify->book, takers) ||
+        (takers > 0 && notify->book.outcome_count + notify->flying + 2 * takers > BOOK_MAX);
+    return !follower->stopped;
+}
+
+struct login_look {
+    struct notify *notify;
+    bool is_login;
+};
+
+/* Whether an alert is of a login that went well: only then is it a suspicious login. */
+static bool
+look_at_login(void *self, const struct journal_row *row)
+{
+    struct login_look *look = self;
+    struct notify *notify = look->notify;
+    struct json json;
+    struct event event = {0};
+    enum webhook_event kind;
+    struct err err = {0};
+    bool read = json_parse(notify->parser, row->stored, &notify->scratch, &json, &err) &&
+                event_read_stored(&json, &notify->scratch, &event, &err);
+    look->is_login = read && webhook_login_kind(&event, &kind) && kind == WEBHOOK_LOGIN_SUCCESS;
+    return false;
+}
+
+/* False: the log could not be read; an event that is gone is no login. */
+static bool
+is_login(struct follower *follower, struct str workspace_id, const struct alert *alert,
+         bool *is_login_out)
+{
+    struct login_look look = {.notify = follower->notify};
+    struct err err = {0};
+    bool ok = journal_event_at(follower->notify->options.journal, workspace_id,
+                               (log_at)alert->event_at, look_at_login, &look, &err);
+    *is_login_out = ok && look.is_login;
+    if (ok || err.code == ERR_NOT_FOUND)
+        return true;
+    follower->err = err;
+    return false;
+}
+
+/* One delivery per login and kind, however many alerts it raised: they lie side by side. */
+static void
+tell_of_login(struct follower *follower, struct lane *lane, const struct alert *alert)
+{
+    struct notify *notify = follower->notify;
+    struct occasion occasion = {.kind = WEBHOOK_LOGIN_SUSPICIOUS,
+                                .record_at = alert->event_at,
+                                .record_id = alert->event_id,
+                                .alert_id = alert->id};
+    if (webhook_wants(lane->webhook, occasion.kind) && lane->login_at != alert->event_at) {
+        lane->login_at = alert->event_at;
+        make_delivery(notify, lane, &occasion, follower->now_us);
+    }
+    occasion.kind = WEBHOOK_LOGIN_NEW_DEVICE;
+    if (webhook_wants(lane->webhook, occasion.kind) && lane->device_at != alert->event_at &&
+        str_equal(alert->rule_type, STR("new_device"))) {
+        lane->device_at = alert->event_at;
+        make_delivery(notify, lane, &occasion, follower->now_us);
+    }
+}
+
+static bool
+tells_of_logins(const struct lane *lane, const struct alert *alert)
+{
+    return is_open(lane, alert->at) && lane->webhook->format == WEBHOOK_FUSIONAUTH &&
+           webhook_hears(lane->webhook, alert);
+}
 
 static bool
 take_alert(struct follower *follower, struct str workspace_id, const struct alert *alert)
 {
     struct notify *notify = follower->notify;
-    size_t count = 0, takers = 0;
+    struct occasion occasion = {.kind = WEBHOOK_ALERT,
+                                .record_at = alert->at,
+                                .record_id = alert->id,
+                                .alert_id = alert->id};
+    size_t count = 0, takers = 0, tellers = 0;
+    bool login = false;
     struct lane **lanes = lanes_of(&notify->lanes, workspace_id, &count);
-    for (size_t i = 0; i < count; i++)
-        takers += takes(lanes[i], alert);
-    /* Room for each row, and for the outcome of each that has to make way. */
-    follower->stopped =
-        !book_has_row_room(&notify->book, takers) ||
-        (takers > 0 && notify->book.outcome_count + notify->flying + 2 * takers > BOOK_MAX);
-    if (follower->stopped)
+    for (size_t i = 0; i < count; i++) {
+        takers += is_open(lanes[i], alert->at) && webhook_takes(lanes[i]->webhook, alert);
+        tellers += tells_of_logins(lanes[i], alert);
+    }
+    if (!has_room(follower, takers + 2 * tellers) ||
+        (tellers > 0 && !is_login(follower, workspace_id, alert, &login)))
         return false;
-    for (size_t i = 0; i < count; i++)
-        if (takes(lanes[i], alert))
-            make_delivery(notify, lanes[i], alert, follower->now_us);
+    for (size_t i = 0; i < count; i++) {
+        if (is_open(lanes[i], alert->at) && webhook_takes(lanes[i]->webhook, alert))
+            make_delivery(notify, lanes[i], &occasion, follower->now_us);
+        if (login && tells_of_logins(lanes[i], alert))
+            tell_of_login(follower, lanes[i], alert);
+    }
     return true;
+}
+
+static bool
+take_event(struct follower *follower, struct str workspace_id, const struct event *event,
+           int64_t at)
+{
+    struct notify *notify = follower->notify;
+    struct occasion occasion = {.record_at = at, .record_id = event->id, .alert_id = STR("")};
+    size_t count = 0, takers = 0;
+    if (!webhook_login_kind(event, &occasion.kind))
+        return true;
+    struct lane **lanes = lanes_of(&notify->lanes, workspace_id, &count);
+    for (int making = 0; making < 2; making++) {
+        for (size_t i = 0; i < count; i++) {
+            if (!is_open(lanes[i], at) ||
+                !webhook_takes_login(lanes[i]->webhook, occasion.kind, event->tenant_id, at))
+                continue;
+            if (making)
+                make_delivery(notify, lanes[i], &occasion, follower->now_us);
+            else
+                takers++;
+        }
+        if (!making && !has_room(follower, takers))
+            return false;
+    }
+    return true;
+}
+
+/* False: not all could be done with it. Damage is said and passed over. */
+static bool
+take_row(struct follower *follower, const struct journal_row *row)
+{
+    struct notify *notify = follower->notify;
+    struct json json;
+    struct alert alert = {0};
+    struct event event = {0};
+    struct err err = {0};
+    bool is_alert = row->kind == JOURNAL_ALERT;
+    bool ok = json_parse(notify->parser, row->stored, &notify->scratch, &json, &err);
+    if (is_alert)
+        ok = ok && alert_read_stored(&json, &notify->scratch, &alert, &err) &&
+             alert.id.len == ID_SIZE;
+    else
+        ok = ok && event_read_stored(&json, &notify->scratch, &event, &err) &&
+             event.id.len == ID_SIZE;
+    if (!ok) {
+        diag_error("the %s at %llu of the log cannot be read: %s", is_alert ? "alert" : "event",
+                   (unsigned long long)row->at, err.text);
+        return true;
+    }
+    alert.at = (int64_t)row->at;
+    return is_alert ? take_alert(follower, row->workspace_id, &alert)
+                    : take_event(follower, row->workspace_id, &event, (int64_t)row->at);
 }
 
 static bool
 follow_row(void *self, const struct journal_row *row)
 {
     struct follower *follower = self;
-    struct notify *notify = follower->notify;
-    struct json json;
-    struct alert alert = {0};
-    struct err err = {0};
-    arena_reset(&notify->scratch);
-    if (!json_parse(notify->parser, row->stored, &notify->scratch, &json, &err) ||
-        !alert_read_stored(&json, &notify->scratch, &alert, &err) || alert.id.len != ID_SIZE) {
-        diag_error("the alert at %llu of the log cannot be read: %s", (unsigned long long)row->at,
-                   err.text);
-        notify->book.cursor = (int64_t)row->at;
-        return true;
-    }
-    alert.at = (int64_t)row->at;
-    if (!take_alert(follower, row->workspace_id, &alert))
+    arena_reset(&follower->notify->scratch);
+    if (!take_row(follower, row))
         return false;
-    notify->book.cursor = (int64_t)row->at;
+    follower->notify->book.cursor = (int64_t)row->at;
     return true;
+}
+
+static void
+note_log_failed(struct notify *notify, const struct err *err)
+{
+    if (!notify->log_failed)
+        diag_warn("alerts could not be read for delivery: %s", err->text);
+    notify->log_failed = true;
+    notify->follow_retry_at = monotonic_us(notify) + RETRY_LATER_US;
 }
 
 bool
@@ -204,12 +369,12 @@ follow_log(struct notify *notify)
     struct follower follower = {.notify = notify, .now_us = wall_us(notify)};
     struct log_span span = {.from = (log_at)book->cursor + 1, .to = durable};
     struct err err = {0};
-    if (!journal_scan(journal, span, JOURNAL_KIND_BIT(JOURNAL_ALERT), (struct str){0}, follow_row,
-                      &follower, &err)) {
-        if (!notify->log_failed)
-            diag_warn("alerts could not be read for delivery: %s", err.text);
-        notify->log_failed = true;
-        notify->follow_retry_at = monotonic_us(notify) + RETRY_LATER_US;
+    uint32_t kinds = JOURNAL_KIND_BIT(JOURNAL_ALERT);
+    if (notify->hears_logins)
+        kinds |= JOURNAL_KIND_BIT(JOURNAL_EVENT);
+    bool ok = journal_scan(journal, span, kinds, (struct str){0}, follow_row, &follower, &err);
+    if (!ok || follower.err.code != ERR_NONE) {
+        note_log_failed(notify, ok ? &follower.err : &err);
         return false;
     }
     notify->log_failed = false;

@@ -4,7 +4,7 @@
 void
 payload_immutable(struct buffer *out, const struct payload_parts *parts)
 {
-    const struct alert *alert = parts->alert;
+    const struct alert *alert = &parts->alerts[0].alert;
     json_open(out, '{');
     json_put_str(out, "event_type", STR("alert.triggered"));
     json_put_str(out, "alert_id", alert->id);

@@ -278,11 +278,13 @@ lift(struct lanes *lanes, struct job *job)
 }
 
 struct job *
-lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at, int64_t next_at)
+lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at, enum webhook_event kind,
+          int64_t next_at)
 {
     struct job *job = new_job(lanes);
     job->lane = lane;
     job->record_at = record_at;
+    job->kind = kind;
     job->place = JOB_FLYING; /* in no heap yet */
     link_by_record(lane, job);
     lane->count++;
@@ -346,10 +348,10 @@ lanes_wake_due(struct lanes *lanes, int64_t now_us)
 }
 
 struct job *
-lanes_job(const struct lane *lane, int64_t record_at)
+lanes_job(const struct lane *lane, int64_t record_at, enum webhook_event kind)
 {
     for (struct job *job = lane->newest; job != NULL; job = job->older)
-        if (job->record_at == record_at)
+        if (job->record_at == record_at && job->kind == kind)
             return job;
     return NULL;
 }

@@ -16,6 +16,7 @@ release(struct notify *notify)
 {
     lanes_fini(&notify->lanes);
     book_fini(&notify->book);
+    keyring_free(notify->keyring);
     arena_fini(&notify->webhooks_arena);
     arena_fini(&notify->scratch);
     buffer_fini(&notify->body);

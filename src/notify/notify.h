@@ -81,6 +81,14 @@ bool notify_test(struct notify *notify, const struct webhook *webhook,
 void notify_sign(struct buffer *out, const struct webhook *webhook, struct str message_id,
                  int64_t now_us, struct str body);
 
+/* The server's own key of this algorithm, made where there is none yet; nothing of a shared one.
+ * To be called before a webhook that signs with it is stored. */
+bool notify_make_key(struct store *store, enum jwt_algorithm algorithm, struct json_parser *parser,
+                     struct err *err) MUST_USE;
+/* The public halves of all of them, as a JSON Web Key Set. */
+bool notify_write_jwks(struct store *store, struct json_parser *parser, struct buffer *out,
+                       struct err *err) MUST_USE;
+
 /* Latency is from an alert to its delivery, of those that the first attempt brought. Upper bounds
  * of the histogram are in notify_bucket_us. */
 #define NOTIFY_BUCKETS 12

@@ -38,6 +38,7 @@ struct job {
     struct lane *lane;
     struct job *older, *newer; /* in the lane, by record */
     int64_t record_at;
+    enum webhook_event kind;
     int64_t next_at; /* wall clock, while waiting */
     uint32_t attempts, attempts_before;
     enum job_place place;
@@ -56,6 +57,8 @@ struct lane {
     struct job *oldest, *newest;
     int64_t since;     /* the webhook's, as it was known */
     int64_t seen;      /* alerts up to here have been looked at for it */
+    int64_t login_at;  /* of a format that tells of logins: the newest suspicious one's event */
+    int64_t device_at; /* the same, with a new device */
     size_t count;      /* of jobs */
     struct heap ready; /* oldest record first */
     unsigned flying, allowed;
@@ -83,7 +86,8 @@ struct lane *lanes_make(struct lanes *lanes, struct str workspace_id, struct str
 /* The lanes of a workspace lie side by side. */
 struct lane **lanes_of(const struct lanes *lanes, struct str workspace_id, size_t *count_out);
 /* A new job, waiting for `next_at`. */
-struct job *lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at, int64_t next_at);
+struct job *lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at,
+                      enum webhook_event kind, int64_t next_at);
 void lanes_remove(struct lanes *lanes, struct job *job);
 void lanes_wait(struct lanes *lanes, struct job *job, int64_t next_at);
 void lanes_ready(struct lanes *lanes, struct job *job);
@@ -93,7 +97,7 @@ struct lane *lanes_turn(struct lanes *lanes);
 struct job *lanes_take(struct lanes *lanes, struct lane *lane);
 /* Makes all that are due by now ready. */
 void lanes_wake_due(struct lanes *lanes, int64_t now_us);
-struct job *lanes_job(const struct lane *lane, int64_t record_at);
+struct job *lanes_job(const struct lane *lane, int64_t record_at, enum webhook_event kind);
 /* The oldest that is not being sent right now. */
 struct job *lanes_oldest(const struct lane *lane);
 struct lane *lanes_fullest(const struct lanes *lanes);
@@ -103,11 +107,14 @@ struct lane *lanes_fullest(const struct lanes *lanes);
 struct book_row {
     struct lane *lane;
     char id[ID_SIZE], alert_id[ID_SIZE];
+    size_t alert_id_len; /* 0: it tells of none */
+    enum webhook_event kind;
     int64_t record_at, made_at;
 };
 
 struct book_outcome {
     struct lane *lane;
+    enum webhook_event kind;
     int64_t record_at, next_attempt_at;
     enum delivery_status status;
     int64_t number, at, duration_us, http_status;
@@ -163,22 +170,45 @@ int64_t transport_retry_after(struct str value);
 
 /* -- payloads (payload.c, one file per format) ------------------------------------- */
 
+struct payload_alert {
+    struct alert alert;
+    struct json context;        /* an object */
+    bool after_password_change; /* of a sequence that begins with one */
+};
 struct payload_parts {
+    struct arena *arena;
     struct str workspace_id;
-    const struct alert *alert;
+    enum webhook_event kind;
+    const struct payload_alert *alerts; /* of a login all that the webhook hears of; else the one */
+    size_t alert_count;
     const struct event *event;
     const struct event_integrity *integrity;
+    struct json source; /* JSON_ABSENT: there is none */
 };
 typedef void (*payload_fn)(struct buffer *out, const struct payload_parts *parts);
 void payload_immutable(struct buffer *out, const struct payload_parts *parts);
+void payload_fusionauth(struct buffer *out, const struct payload_parts *parts);
+void payload_fusionauth_test(struct buffer *out, int64_t now_us, struct random random);
 
-/* Reads alert and event from the log and writes the body into notify->body. ERR_NOT_FOUND: they
- * are not there any more; ERR_INPUT: no writer for this format. The alert's id is copied out. */
-bool payload_write(struct notify *notify, const struct job *job, char alert_id_out[static ID_SIZE],
+/* Reads what is told of from the log and writes the body into notify->body, and the delivery's id.
+ * ERR_NOT_FOUND: it is not there any more; ERR_INPUT: no writer for this format. */
+bool payload_write(struct notify *notify, const struct job *job, char id_out[static ID_SIZE],
                    struct err *err) MUST_USE;
-void payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us);
-/* dlv_<uuidv8>: the same for the same alert and webhook, always. */
-void payload_delivery_id(struct str alert_id, struct str webhook_id, char out[static ID_SIZE]);
+void payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
+                  struct random random);
+/* dlv_<uuidv8>: the same for the same record (an alert, or an event), kind and webhook, always. */
+void payload_delivery_id(struct str record_id, enum webhook_event kind, struct str webhook_id,
+                         char out[static ID_SIZE]);
+
+/* -- what FusionAuth's webhooks are signed with (keyring.c) ------------------------------- */
+
+struct keyring;
+bool keyring_read(struct store *store, struct json_parser *parser, struct keyring **keyring_out,
+                  struct err *err) MUST_USE;
+void keyring_free(struct keyring *keyring);
+/* Appends the header's line. */
+bool keyring_sign(struct buffer *out, const struct keyring *keyring, const struct webhook *webhook,
+                  struct str body, struct err *err) MUST_USE;
 
 /* -- following the log (follow.c)
  * --------------------------------------------------------------- */
@@ -196,6 +226,7 @@ struct command {
     struct test *test; /* NULL: a replay of this delivery */
     char workspace_id[ID_SIZE], webhook_id[ID_SIZE];
     size_t workspace_id_len, webhook_id_len;
+    enum webhook_event kind;
     int64_t record_at, attempts, now_us;
 };
 void commands_run(struct notify *notify);
@@ -216,6 +247,8 @@ struct notify {
     uint64_t serial; /* for tokens */
 
     struct arena webhooks_arena;
+    struct keyring *keyring;   /* what the server signs with; NULL: nothing yet */
+    bool hears_logins;         /* a webhook takes every login: events are followed too */
     uint64_t generation;       /* of the store, when the webhooks were read; 0: never */
     int64_t webhooks_retry_at; /* monotonic */
     int64_t follow_retry_at;   /* monotonic */

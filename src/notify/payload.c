@@ -11,17 +11,23 @@
 /* One file per format. A format without a writer is refused when a webhook is made. */
 static const payload_fn writers[] = {
     [WEBHOOK_IMMUTABLE] = payload_immutable,
+    [WEBHOOK_FUSIONAUTH] = payload_fusionauth,
     [WEBHOOK_PAGERDUTY] = NULL,
 };
 
-/* What a row of the log was found to hold. */
+enum { ALERTS_MAX = 1000 };
+
+/* What was found in the log. */
 struct found {
     struct notify *notify;
+    const struct webhook *webhook;
     struct str workspace_id; /* the one it must be of */
     bool found;
-    struct alert alert;
+    struct payload_alert *alerts; /* room for ALERTS_MAX */
+    size_t alert_count;
     struct event event;
     struct event_integrity integrity;
+    struct json source;
     struct err err; /* a row that cannot be read */
 };
 
@@ -33,20 +39,42 @@ parse(struct found *found, struct str stored, struct json *json_out)
 }
 
 static bool
-read_alert(void *self, const struct journal_row *row)
+read_alert(struct found *found, const struct journal_row *row, struct payload_alert *alert_out)
 {
-    struct found *found = self;
     struct json json;
-    if (!str_equal(row->workspace_id, found->workspace_id) || !parse(found, row->stored, &json) ||
-        !alert_read_stored(&json, &found->notify->scratch, &found->alert, &found->err))
+    if (!parse(found, row->stored, &json) ||
+        !alert_read_stored(&json, &found->notify->scratch, &alert_out->alert, &found->err))
         return false;
-    found->alert.at = (int64_t)row->at;
-    found->found = true;
-    return false;
+    alert_out->alert.at = (int64_t)row->at;
+    alert_out->context = *json_get(&json, STR("context"));
+    return true;
 }
 
 static bool
-read_event(void *self, const struct journal_row *row)
+on_alert(void *self, const struct journal_row *row)
+{
+    struct found *found = self;
+    found->found = str_equal(row->workspace_id, found->workspace_id) &&
+                   read_alert(found, row, &found->alerts[0]);
+    found->alert_count = found->found;
+    return false;
+}
+
+/* Those of a login that the webhook hears of. */
+static bool
+on_alert_of_login(void *self, const struct journal_row *row)
+{
+    struct found *found = self;
+    struct payload_alert *alert = &found->alerts[found->alert_count];
+    *alert = (struct payload_alert){0};
+    if (!read_alert(found, row, alert))
+        return false;
+    found->alert_count += webhook_hears(found->webhook, &alert->alert);
+    return found->alert_count < ALERTS_MAX;
+}
+
+static bool
+on_event(void *self, const struct journal_row *row)
 {
     struct found *found = self;
     struct json json;
@@ -55,6 +83,16 @@ read_event(void *self, const struct journal_row *row)
         return false;
     found->integrity = row->integrity;
     found->found = true;
+    return false;
+}
+
+static bool
+on_source(void *self, const struct journal_row *row)
+{
+    struct found *found = self;
+    struct str kept;
+    if (arena_copy(&found->notify->scratch, row->stored, &kept))
+        (void)parse(found, kept, &found->source);
     return false;
 }
 
@@ -72,51 +110,119 @@ check_found(struct found *found, bool ok, const char *what, struct err *err)
 }
 
 static bool
-find_both(struct found *found, int64_t record_at, struct err *err)
+find_event(struct found *found, int64_t at, struct err *err)
+{
+    found->found = false;
+    bool ok = journal_event_at(found->notify->options.journal, found->workspace_id, (log_at)at,
+                               on_event, found, err);
+    return check_found(found, ok, "the event", err);
+}
+
+static bool
+find_alert(struct found *found, int64_t record_at, struct err *err)
+{
+    struct log_span span = {.from = (log_at)record_at, .to = (log_at)record_at};
+    bool ok = journal_scan(found->notify->options.journal, span, JOURNAL_KIND_BIT(JOURNAL_ALERT),
+                           found->workspace_id, on_alert, found, err);
+    return check_found(found, ok, "the alert", err) &&
+           find_event(found, found->alerts[0].alert.event_at, err);
+}
+
+/* A rule that was changed or deleted since is held to what it is now. */
+static bool
+begins_with_password_change(struct found *found, const struct alert *alert)
+{
+    struct rule rule;
+    struct json conditions;
+    struct err err = {0};
+    struct arena *arena = &found->notify->scratch;
+    if (!str_equal(alert->rule_type, STR("sequence")) ||
+        !store_rule(found->notify->options.store, found->workspace_id, alert->rule_id, arena, &rule,
+                    &err) ||
+        !json_parse(found->notify->parser, rule.conditions, arena, &conditions, &err))
+        return false;
+    const struct json *pattern =
+        json_get(json_get(&conditions, STR("first")), STR("action_pattern"));
+    size_t count = pattern->type == JSON_ARRAY ? pattern->count : 1;
+    const struct json *texts = pattern->type == JSON_ARRAY ? pattern->items : pattern;
+    for (size_t i = 0; i < count; i++)
+        if (texts[i].type == JSON_STRING && text_contains_nocase(texts[i].text, STR("password")))
+            return true;
+    return false;
+}
+
+static bool
+find_login(struct found *found, const struct job *job, struct err *err)
 {
     struct journal *journal = found->notify->options.journal;
-    struct log_span span = {.from = (log_at)record_at, .to = (log_at)record_at};
-    bool ok = journal_scan(journal, span, JOURNAL_KIND_BIT(JOURNAL_ALERT), found->workspace_id,
-                           read_alert, found, err);
-    if (!check_found(found, ok, "the alert", err))
+    struct err no_source = {0};
+    if (!find_event(found, job->record_at, err))
         return false;
-    found->found = false;
-    ok = journal_event_at(journal, found->workspace_id, (log_at)found->alert.event_at, read_event,
-                          found, err);
-    return check_found(found, ok, "the alert's event", err);
+    if (found->event.source.kind.len > 0 &&
+        !journal_find_source(journal, found->workspace_id, found->event.id, on_source, found,
+                             &no_source) &&
+        no_source.code != ERR_NOT_FOUND) {
+        *err = no_source;
+        return false;
+    }
+    if (job->kind == WEBHOOK_LOGIN_SUCCESS || job->kind == WEBHOOK_LOGIN_FAILED)
+        return true;
+    bool ok = journal_alerts_of(journal, found->workspace_id, found->event.id, on_alert_of_login,
+                                found, err);
+    found->found = found->alert_count > 0;
+    if (!check_found(found, ok, "what the login raised", err))
+        return false;
+    for (size_t i = 0; i < found->alert_count; i++)
+        found->alerts[i].after_password_change =
+            begins_with_password_change(found, &found->alerts[i].alert);
+    return true;
 }
 
 bool
-payload_write(struct notify *notify, const struct job *job, char alert_id_out[static ID_SIZE],
+payload_write(struct notify *notify, const struct job *job, char id_out[static ID_SIZE],
               struct err *err)
 {
     const struct webhook *webhook = job->lane->webhook;
     payload_fn write =
         (size_t)webhook->format < COUNT_OF(writers) ? writers[webhook->format] : NULL;
-    if (write == NULL)
+    bool is_login = job->kind != WEBHOOK_ALERT;
+    if (write == NULL || !webhook_event_is_of(job->kind, webhook->format))
         return err_set(err, ERR_INPUT, "payloads of this format cannot be written");
 
     arena_reset(&notify->scratch);
-    struct found found = {.notify = notify, .workspace_id = job->lane->workspace_id};
-    if (!find_both(&found, job->record_at, err))
+    struct found found = {
+        .notify = notify, .webhook = webhook, .workspace_id = job->lane->workspace_id};
+    found.alerts = arena_array(&notify->scratch, is_login ? ALERTS_MAX : 1, struct payload_alert);
+    must(found.alerts != NULL);
+    if (!(is_login ? find_login(&found, job, err) : find_alert(&found, job->record_at, err)))
         return false;
-    if (found.alert.id.len != ID_SIZE)
-        return err_set(err, ERR_CORRUPT, "the alert's id has %zu bytes", found.alert.id.len);
-    struct payload_parts parts = {.workspace_id = found.workspace_id,
-                                  .alert = &found.alert,
+    struct str record_id = is_login ? found.event.id : found.alerts[0].alert.id;
+    if (record_id.len != ID_SIZE)
+        return err_set(err, ERR_CORRUPT, "the record's id has %zu bytes", record_id.len);
+    struct payload_parts parts = {.arena = &notify->scratch,
+                                  .workspace_id = found.workspace_id,
+                                  .kind = job->kind,
+                                  .alerts = found.alerts,
+                                  .alert_count = found.alert_count,
                                   .event = &found.event,
-                                  .integrity = &found.integrity};
+                                  .integrity = &found.integrity,
+                                  .source = found.source};
     buffer_clear(&notify->body);
     write(&notify->body, &parts);
-    if (notify->body.ran_out)
+    if (notify->body.ran_out || notify->scratch.ran_out)
         return err_set(err, ERR_LIMIT, "the payload is larger than %d bytes", PAYLOAD_MAX);
-    memcpy(alert_id_out, found.alert.id.ptr, ID_SIZE);
+    payload_delivery_id(record_id, job->kind, job->lane->webhook_id, id_out);
     return true;
 }
 
 void
-payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us)
+payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
+             struct random random)
 {
+    if (webhook->format == WEBHOOK_FUSIONAUTH) {
+        payload_fusionauth_test(out, now_us, random);
+        return;
+    }
     json_open(out, '{');
     json_put_str(out, "event_type", STR("webhook.test"));
     json_put_str(out, "webhook_id", webhook->id);
@@ -126,12 +232,15 @@ payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us)
 }
 
 void
-payload_delivery_id(struct str alert_id, struct str webhook_id, char out[static ID_SIZE])
+payload_delivery_id(struct str record_id, enum webhook_event kind, struct str webhook_id,
+                    char out[static ID_SIZE])
 {
     struct buffer both;
     unsigned char hash[SHA256_SIZE];
     buffer_init(&both, 4096);
-    buffer_add(&both, alert_id);
+    buffer_add(&both, record_id);
+    if (kind != WEBHOOK_ALERT) /* an alert can be told of in one way only */
+        buffer_add(&both, webhook_event_name(kind));
     buffer_add(&both, webhook_id);
     sha256_once(buffer_str(&both), hash);
     buffer_fini(&both);

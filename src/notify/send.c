@@ -54,7 +54,7 @@ is_reserved(struct str name)
         "connection",        "expect",
         "webhook-id",        "webhook-timestamp",
         "webhook-signature", "x-immutable-signature",
-        "user-agent",
+        "user-agent",        "x-fusionauth-signature-jwt",
     };
     for (size_t i = 0; i < COUNT_OF(reserved); i++)
         if (strlen(reserved[i]) == name.len && strncasecmp(reserved[i], name.ptr, name.len) == 0)
@@ -122,6 +122,9 @@ send_request(struct notify *notify, struct flight *flight, const struct webhook 
     buffer_printf(headers, "User-Agent: Tocsin%s%s\n", version == NULL ? "" : "/",
                   version == NULL ? "" : version);
     notify_sign(headers, webhook, message_id, flight->began_at, buffer_str(&notify->body));
+    if (webhook->format == WEBHOOK_FUSIONAUTH &&
+        !keyring_sign(headers, notify->keyring, webhook, buffer_str(&notify->body), err))
+        return false;
     add_own_headers(headers, webhook);
     if (headers->ran_out)
         return err_set(err, ERR_LIMIT, "the headers are too long");
@@ -182,6 +185,7 @@ begin_outcome(struct notify *notify, struct job *job, enum delivery_status statu
 {
     struct book_outcome *outcome = book_add_outcome(notify);
     outcome->lane = job->lane;
+    outcome->kind = job->kind;
     outcome->record_at = job->record_at;
     outcome->status = status;
     outcome->number = ++job->attempts;
@@ -336,14 +340,14 @@ why_not(const struct job *job)
 static void
 start_job(struct notify *notify, struct job *job)
 {
-    char alert_id[ID_SIZE], id[ID_SIZE];
+    char id[ID_SIZE];
     struct err err = {0};
     const char *why = why_not(job);
     if (why != NULL) {
         send_dead(notify, job, why);
         return;
     }
-    if (!payload_write(notify, job, alert_id, &err)) {
+    if (!payload_write(notify, job, id, &err)) {
         if (err.code != ERR_IO) {
             send_dead(notify, job, err.text);
             return;
@@ -354,7 +358,6 @@ start_job(struct notify *notify, struct job *job)
         lanes_wait(&notify->lanes, job, wall_us(notify) + LOG_RETRY_US);
         return;
     }
-    payload_delivery_id((struct str){alert_id, ID_SIZE}, job->lane->webhook_id, id);
     struct flight *flight = send_free_flight(notify);
     must(flight != NULL); /* fewer than FLYING_MAX are in use */
     flight->job = job;

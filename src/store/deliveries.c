@@ -120,7 +120,8 @@ mark_notified(struct sql *sql, int64_t n, int64_t at, struct err *err)
 {
     static const char text[] =
         "INSERT INTO triage (workspace_id, alert_id, status, at, notified_at)"
-        " SELECT workspace_id, alert_id, 'open', 0, ?2 FROM deliveries WHERE n = ?1"
+        " SELECT workspace_id, alert_id, 'open', 0, ?2 FROM deliveries"
+        " WHERE n = ?1 AND alert_id <> ''"
         " ON CONFLICT DO UPDATE SET notified_at = ?2 WHERE notified_at = 0";
     sqlite3_stmt *statement = sql_statement(sql, text, err);
     if (statement == NULL)
@@ -133,7 +134,8 @@ mark_notified(struct sql *sql, int64_t n, int64_t at, struct err *err)
 static bool
 write_outcome(struct sql *sql, const struct store_outcome *outcome, struct err *err)
 {
-    static const char find[] = "SELECT n FROM deliveries WHERE webhook_id = ?1 AND record_at = ?2";
+    static const char find[] = "SELECT n FROM deliveries WHERE webhook_id = ?1 AND record_at = ?2"
+                               " AND event_type = ?3";
     static const char update[] = "UPDATE deliveries SET status = ?2, attempts = ?3,"
                                  " next_attempt_at = ?4, updated_at = ?5 WHERE n = ?1";
     const struct store_delivery *delivery = &outcome->delivery;
@@ -144,6 +146,7 @@ write_outcome(struct sql *sql, const struct store_outcome *outcome, struct err *
         return false;
     sql_bind_str(finding, 1, delivery->webhook_id);
     sql_bind_int(finding, 2, delivery->record_at);
+    sql_bind_str(finding, 3, delivery->event_type);
     if (!sql_number(sql, finding, &n, err))
         return false;
     if (n == 0)

@@ -62,7 +62,23 @@ static const char step_1[] =
     "CREATE TABLE cursor (one INTEGER PRIMARY KEY CHECK (one = 1), position INTEGER NOT NULL);"
     "INSERT INTO cursor VALUES (1, 0);";
 
-static const char *const steps[] = {step_1};
+/* A login may be told of in several ways. */
+static const char step_2[] =
+    "CREATE TABLE deliveries_2 (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,"
+    " workspace_id TEXT NOT NULL, webhook_id TEXT NOT NULL, alert_id TEXT NOT NULL,"
+    " event_type TEXT NOT NULL, record_at INTEGER NOT NULL, status TEXT NOT NULL,"
+    " attempts INTEGER NOT NULL, attempts_before INTEGER NOT NULL,"
+    " next_attempt_at INTEGER NOT NULL, created_at INTEGER NOT NULL,"
+    " updated_at INTEGER NOT NULL, UNIQUE (webhook_id, record_at, event_type));"
+    "INSERT INTO deliveries_2 SELECT * FROM deliveries;"
+    "DROP TABLE deliveries;"
+    "ALTER TABLE deliveries_2 RENAME TO deliveries;"
+    "CREATE INDEX deliveries_of ON deliveries (workspace_id, created_at);"
+    "CREATE INDEX deliveries_by_status ON deliveries (status, workspace_id, created_at);"
+    "CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, created_at);"
+    "CREATE INDEX deliveries_by_alert ON deliveries (alert_id);";
+
+static const char *const steps[] = {step_1, step_2};
 _Static_assert(COUNT_OF(steps) == STORE_SCHEMA_VERSION, "a schema version lacks its step");
 
 static bool

@@ -1,26 +1,41 @@
 /* settings - small texts by name; and triage: what people made of alerts. */
 #include "store/store_priv.h"
 
-bool
-store_setting_put(struct store *store, struct str workspace_id, struct str name, struct str json,
-                  struct err *err)
+static bool
+write_setting(struct store *store, const char *text, const struct str values[static 3],
+              struct err *err)
 {
-    static const char text[] = "INSERT INTO settings VALUES (?1, ?2, ?3)"
-                               " ON CONFLICT DO UPDATE SET value = ?3";
     struct sql *sql = &store->write;
     sql_lock(sql);
     sqlite3_stmt *statement = sql_statement(sql, text, err);
     bool ok = statement != NULL;
     if (ok) {
-        sql_bind_str(statement, 1, workspace_id);
-        sql_bind_str(statement, 2, name);
-        sql_bind_str(statement, 3, json);
+        for (int i = 0; i < 3; i++)
+            sql_bind_str(statement, i + 1, values[i]);
         ok = sql_do(sql, statement, err);
     }
     sql_unlock(sql);
     if (ok)
         store_changed(store);
     return ok;
+}
+
+bool
+store_setting_put(struct store *store, struct str workspace_id, struct str name, struct str json,
+                  struct err *err)
+{
+    return write_setting(store,
+                         "INSERT INTO settings VALUES (?1, ?2, ?3)"
+                         " ON CONFLICT DO UPDATE SET value = ?3",
+                         (const struct str[]){workspace_id, name, json}, err);
+}
+
+bool
+store_setting_add(struct store *store, struct str workspace_id, struct str name, struct str json,
+                  struct err *err)
+{
+    return write_setting(store, "INSERT INTO settings VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                         (const struct str[]){workspace_id, name, json}, err);
 }
 
 typedef void (*setting_fn)(void *self, struct str workspace_id, struct str name, struct str json);

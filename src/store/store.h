@@ -17,7 +17,7 @@
 #include "model/rule.h"
 #include "model/webhook.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 
 struct store;
 /* Opens or makes `folder`/tocsin.db (0600), checks it (quick_check), migrates an older schema. A
@@ -89,6 +89,9 @@ bool store_webhooks(struct store *store, struct str workspace_id, bool ended, st
 /* -- settings: small texts by name, per workspace ------------------------------------------ */
 bool store_setting_put(struct store *store, struct str workspace_id, struct str name,
                        struct str json, struct err *err) MUST_USE;
+/* Puts it where there is none yet, and leaves one that is there as it is. */
+bool store_setting_add(struct store *store, struct str workspace_id, struct str name,
+                       struct str json, struct err *err) MUST_USE;
 bool store_settings(struct store *store, struct str workspace_id,
                     void (*fn)(void *self, struct str workspace_id, struct str name,
                                struct str json),
@@ -104,11 +107,13 @@ bool store_triage(struct store *store, struct str workspace_id, const struct str
                   struct err *err) MUST_USE;
 
 /* -- deliveries --------------------------------------------------------------------------------
- * A row is unique by (record, webhook): `record_at` is the position of the alert. */
+ * A row is unique by (record, webhook, event type): `record_at` is the position of the alert, or,
+ * in a format that tells of logins, of the event. */
 enum delivery_status { DELIVERY_PENDING, DELIVERY_DELIVERED, DELIVERY_DEAD };
 struct store_delivery {
     struct str workspace_id, id; /* dlv_<uuid> = webhook-id header msg id */
-    struct str webhook_id, alert_id, event_type;
+    struct str webhook_id, event_type;
+    struct str alert_id; /* the first, where it tells of several; empty: it tells of none */
     int64_t record_at;
     enum delivery_status status;
     int64_t attempts;
@@ -132,7 +137,8 @@ bool store_delivery_cursor(struct store *store, int64_t *cursor_out, struct err 
  * one marks its alert as notified. Of each delivery the newest STORE_ATTEMPTS_MAX are kept. */
 #define STORE_ATTEMPTS_MAX 100
 struct store_outcome {
-    struct store_delivery delivery; /* webhook_id, record_at, status, attempts, next_attempt_at */
+    /* webhook_id, event_type, record_at, status, attempts, next_attempt_at */
+    struct store_delivery delivery;
     struct store_attempt attempt;
 };
 bool store_deliveries_update(struct store *store, const struct store_outcome *outcomes,
