@@ -23,7 +23,7 @@ struct backtest {
     const struct rule *rule;
     struct detect_rule *compiled;
     struct detect_table *table;
-    struct readback reader;
+    struct fold_reader reader;
     log_at from;
     struct arena counts, *arena;
     struct tallies days, actors;

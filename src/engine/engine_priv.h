@@ -108,16 +108,16 @@ size_t standings_listed(const struct standings *standings, struct json_parser *p
                         const struct rule ***others_out);
 
 /* Events read back from the log. */
-struct readback {
+struct fold_reader {
     struct json_parser *parser;
     struct arena arena; /* of one event, and the alerts it may raise */
 };
-void fold_reader_init(struct readback *reader);
-void fold_reader_fini(struct readback *reader);
-bool fold_reader_event(struct readback *reader, const struct journal_row *row,
+void fold_reader_init(struct fold_reader *reader);
+void fold_reader_fini(struct fold_reader *reader);
+bool fold_reader_event(struct fold_reader *reader, const struct journal_row *row,
                        struct event *event_out, struct err *err) MUST_USE;
-bool readback_rule(struct readback *reader, const struct journal_row *row, struct rule *rule_out,
-                   struct err *err) MUST_USE;
+bool fold_reader_rule(struct fold_reader *reader, const struct journal_row *row,
+                      struct rule *rule_out, struct err *err) MUST_USE;
 
 /* -- dirt.c: states that a checkpoint has yet to hold ------------------------------ */
 
@@ -325,7 +325,7 @@ struct learning {
     struct str *broken; /* "<id>/<version>" of rules that cannot be run: each is said once */
     size_t broken_count, broken_cap;
     bool again; /* plan once more: what was switched may let others in */
-    struct readback reader;
+    struct fold_reader reader;
 };
 void *learner_main(void *engine);
 void learning_fini(struct engine *engine);
@@ -339,6 +339,16 @@ void learning_request(struct engine *engine, struct switch_request *request);
 void learning_cancel(struct engine *engine, size_t job);
 bool others_same(const struct standing *standing, const struct rule *const *others, size_t count,
                  bool to_the_letter);
+
+/* -- feed.c: rows of the log, events parsed ahead on another thread ------------------- */
+
+struct feed_row {
+    struct journal_row row; /* `stored` of an event is not kept */
+    struct event event;     /* of an event; good for the callback */
+};
+typedef bool (*feed_fn)(void *self, const struct feed_row *row); /* false: stop */
+bool feed_scan(struct engine *engine, const struct log_span *span, uint32_t kinds, feed_fn fn,
+               void *self, struct err *err) MUST_USE;
 
 /* -- recover.c --------------------------------------------------------------------- */
 
@@ -379,7 +389,7 @@ struct engine {
     bool failing;           /* the newest commit failed, and that was said */
     struct alert *found;    /* by one event */
     size_t found_cap;
-    struct readback reader;
+    struct fold_reader reader;
     struct buffer key;
 
     /* between threads */

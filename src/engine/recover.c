@@ -52,24 +52,19 @@ end_event(struct recovery *recovery)
 
 /* -- rows of the log --------------------------------------------------------------- */
 
-static bool
-on_event(struct recovery *recovery, const struct journal_row *row)
+static void
+on_event(struct recovery *recovery, const struct journal_row *row, const struct event *event)
 {
     struct engine *engine = recovery->engine;
     const struct workspace *workspace = workspaces_find(&engine->workspaces, row->workspace_id);
-    struct event event;
-    bool parsed = false;
     end_event(recovery);
     recovery->event_at = row->at;
+    arena_reset(&engine->reader.arena);
     for (size_t i = 0; workspace != NULL && i < workspace->count; i++) {
         struct lineage *lineage = workspace->lineages[i];
-        if (row->at <= lineage->folded_to)
-            continue;
-        if (!parsed && !fold_reader_event(&engine->reader, row, &event, recovery->err))
-            return false;
-        parsed = true;
         struct alert alert;
-        if (!detect_step(lineage->compiled, lineage->table, &event, row->at < lineage->in_force_at,
+        if (row->at <= lineage->folded_to ||
+            !detect_step(lineage->compiled, lineage->table, event, row->at < lineage->in_force_at,
                          &engine->reader.arena, &alert))
             continue;
         recovery->computed = grow(recovery->computed, recovery->computed_count,
@@ -79,14 +74,13 @@ on_event(struct recovery *recovery, const struct journal_row *row)
         memcpy(computed->id, alert.id.ptr, ALERT_ID_SIZE);
         computed->seen = false;
     }
-    return true;
 }
 
 static bool
 on_alert(struct recovery *recovery, const struct journal_row *row)
 {
     struct engine *engine = recovery->engine;
-    struct readback *reader = &engine->reader;
+    struct fold_reader *reader = &engine->reader;
     struct json json;
     struct alert alert;
     arena_reset(&reader->arena);
@@ -211,7 +205,7 @@ on_rule(struct recovery *recovery, const struct journal_row *row)
     struct engine *engine = recovery->engine;
     struct rule rule;
     struct err err = {0};
-    if (!readback_rule(&engine->reader, row, &rule, &err)) {
+    if (!fold_reader_rule(&engine->reader, row, &rule, &err)) {
         diag_error("%s; it is not in force", err.text);
         return true;
     }
@@ -228,12 +222,13 @@ on_rule(struct recovery *recovery, const struct journal_row *row)
 }
 
 static bool
-on_row(void *self, const struct journal_row *row)
+on_row(void *self, const struct feed_row *fed)
 {
     struct recovery *recovery = self;
+    const struct journal_row *row = &fed->row;
     switch (row->kind) {
     case JOURNAL_EVENT:
-        recovery->ok = on_event(recovery, row);
+        on_event(recovery, row, &fed->event);
         break;
     case JOURNAL_ALERT:
         recovery->ok = on_alert(recovery, row);
@@ -256,8 +251,7 @@ pass(struct recovery *recovery, log_at from, uint32_t kinds)
     struct log_span span = {.from = from, .to = engine->keeping.landed};
     if (span.from > span.to)
         return true;
-    bool ok = journal_scan(engine->journal, span, kinds, (struct str){0}, on_row, recovery,
-                           recovery->err);
+    bool ok = feed_scan(engine, &span, kinds, on_row, recovery, recovery->err);
     end_event(recovery);
     return ok && recovery->ok;
 }

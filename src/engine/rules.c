@@ -303,7 +303,7 @@ standings_listed(const struct standings *standings, struct json_parser *parser,
 /* -- reading back ------------------------------------------------------------------ */
 
 void
-fold_reader_init(struct readback *reader)
+fold_reader_init(struct fold_reader *reader)
 {
     enum { FIRST = 256 << 10, MOST = 64 << 20 };
     reader->parser = json_parser_new();
@@ -311,14 +311,14 @@ fold_reader_init(struct readback *reader)
 }
 
 void
-fold_reader_fini(struct readback *reader)
+fold_reader_fini(struct fold_reader *reader)
 {
     json_parser_free(reader->parser);
     arena_fini(&reader->arena);
 }
 
 static bool
-read_json(struct readback *reader, const struct journal_row *row, struct json *json_out,
+read_json(struct fold_reader *reader, const struct journal_row *row, struct json *json_out,
           struct err *err)
 {
     arena_reset(&reader->arena);
@@ -326,8 +326,8 @@ read_json(struct readback *reader, const struct journal_row *row, struct json *j
 }
 
 bool
-fold_reader_event(struct readback *reader, const struct journal_row *row, struct event *event_out,
-                  struct err *err)
+fold_reader_event(struct fold_reader *reader, const struct journal_row *row,
+                  struct event *event_out, struct err *err)
 {
     struct json json;
     if (!read_json(reader, row, &json, err) ||
@@ -338,8 +338,8 @@ fold_reader_event(struct readback *reader, const struct journal_row *row, struct
 }
 
 bool
-readback_rule(struct readback *reader, const struct journal_row *row, struct rule *rule_out,
-              struct err *err)
+fold_reader_rule(struct fold_reader *reader, const struct journal_row *row, struct rule *rule_out,
+                 struct err *err)
 {
     struct json json;
     if (!read_json(reader, row, &json, err) || !rule_read(&json, &reader->arena, rule_out, err))
