@@ -1,10 +1,11 @@
 /* bench/log - what the log does a second, held against a plain synced append of the same bytes.
  *
- *     build/release/bench/log [--rows N] [--delay MICROSECONDS] [--folder DIR] [--small]
+ *     build/release/bench/log [--rows N] [--delay MICROSECONDS] [--folder DIR] [--small] [--plain]
  *
  * Commits of 2,000 rows: a made-up login event of about 600 bytes of JSON behind two hashes,
  * thirteen terms. `--delay` is added to each sync, for disks slower than the machine's; `--small`
- * takes rows of 100 bytes with three terms. The folder is removed at the end. */
+ * takes rows of 100 bytes with three terms; `--plain` ends after the plain append. The folder is
+ * removed at the end. */
 #include "base/system.h"
 #include "codec/hash.h"
 #include "log/log.h"
@@ -23,7 +24,7 @@ enum { COMMIT = 2000, TERMS = 13, ACTORS = 100000, QUERIES = 2000, POOL = 64 };
 struct bench {
     uint64_t rows, delay_us;
     const char *folder;
-    bool small;
+    bool small, plain;
     uint64_t random;
     log_at at;
     unsigned char previous[32];
@@ -268,8 +269,7 @@ append(struct bench *bench, struct row *rows)
                (double)stats.sealed_bytes / sealed_rows);
 }
 
-/* -- queries -------------------------------------------------------------------------------------
- * */
+/* -- queries ---------------------------------------------------------------------------------- */
 
 struct taken {
     unsigned count, most;
@@ -364,6 +364,22 @@ remove_folder(const char *folder)
     rmdir(folder);
 }
 
+static void
+measure_log(struct bench *bench, struct row *rows)
+{
+    open_log(bench);
+    append(bench, rows);
+    query(bench, "last 20 of an actor", 1, 20, false);
+    query(bench, "last 50 of an action", 2, 50, false);
+    query(bench, "last 20 of actor and action", 3, 20, false);
+    query(bench, "count of an actor, to 10,000", 1, 10000, true);
+    query(bench, "count of an action, to 10,000", 2, 10000, true);
+    read_all(bench);
+    log_close(bench->log);
+    open_log(bench);
+    log_close(bench->log);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -372,6 +388,8 @@ main(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "--small") == 0)
             bench.small = true;
+        else if (strcmp(argv[i], "--plain") == 0)
+            bench.plain = true;
         else if (strcmp(argv[i], "--rows") == 0 && i + 1 < argc)
             bench.rows = strtoull(argv[++i], NULL, 10) / COMMIT * COMMIT;
         else if (strcmp(argv[i], "--delay") == 0 && i + 1 < argc)
@@ -391,17 +409,8 @@ main(int argc, char **argv)
            (unsigned long long)bench.delay_us);
     double plain = plain_rate(&bench, rows);
     printf("plain synced append      %8.0f rows/s\n", plain);
-    open_log(&bench);
-    append(&bench, rows);
-    query(&bench, "last 20 of an actor", 1, 20, false);
-    query(&bench, "last 50 of an action", 2, 50, false);
-    query(&bench, "last 20 of actor and action", 3, 20, false);
-    query(&bench, "count of an actor, to 10,000", 1, 10000, true);
-    query(&bench, "count of an action, to 10,000", 2, 10000, true);
-    read_all(&bench);
-    log_close(bench.log);
-    open_log(&bench);
-    log_close(bench.log);
+    if (!bench.plain)
+        measure_log(&bench, rows);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
     printf("most memory              %8.1f MB\n", (double)usage.ru_maxrss / 1000);

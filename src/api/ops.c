@@ -130,6 +130,7 @@ write_log(struct call *call, struct buffer *out)
     const struct number numbers[] = {
         {"log_segments", "gauge", "Segments of the log.", (double)s.segments},
         {"log_sealed_bytes", "gauge", "Bytes of sealed segments.", (double)s.sealed_bytes},
+        {"log_sealed_records", "gauge", "Records in them.", (double)s.sealed_records},
         {"log_open_bytes", "gauge", "Bytes of the open segment.", (double)s.open_bytes},
         {"log_records_total", "counter", "Records appended since the start.", (double)s.records},
         {"log_commits_total", "counter", "Commits since the start.", (double)s.commits},

@@ -455,6 +455,7 @@ log_stats(const struct log *log, struct log_stats *stats_out)
         const struct segment *segment = segments->items[i];
         if (segment->sealed != NULL) {
             stats.sealed_bytes += segment->sealed->size;
+            stats.sealed_records += segment->sealed->rows;
             stats.records += segment->sealed->rows;
         } else {
             stats.open_bytes += segment->end;

@@ -195,7 +195,7 @@ bool log_verify(struct log *log, void (*fn)(void *self, const struct log_finding
 /* -- numbers for metrics -------------------------------------------------------- */
 
 struct log_stats {
-    uint64_t segments, sealed_bytes, open_bytes, records;
+    uint64_t segments, sealed_bytes, sealed_records, open_bytes, records;
     uint64_t commits, syncs, sync_us_total; /* since it was opened */
     uint64_t memory_index_bytes, cache_bytes, seals_waiting;
 };
