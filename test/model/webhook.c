@@ -82,6 +82,12 @@ test_complaints_name_the_field(void)
         {"{\"url\":5}", "url"},
         {"{\"url\":\"https://e.x/\",\"colour\":1}", "colour"},
         {"{\"url\":\"https://e.x/\",\"format\":\"slack\"}", "format"},
+        {"{\"url\":\"https://e.x/\",\"events\":[\"user.login.suspicious\"]}", "events"},
+        {"{\"url\":\"https://e.x/\",\"events\":[\"alert.triggered\"],\"format\":\"fusionauth\"}",
+         "events"},
+        {"{\"url\":\"https://e.x/\",\"signing_algorithm\":\"HS512\"}", "signing_algorithm"},
+        {"{\"url\":\"https://e.x/\",\"headers\":{\"X-FusionAuth-Signature-JWT\":\"b\"}}",
+         "headers"},
         {"{\"url\":\"https://e.x/\",\"format\":\"morse\"}", "format"},
         {"{\"url\":\"https://e.x/\",\"events\":[\"event.created\"]}", "events"},
         {"{\"url\":\"https://e.x/\",\"events\":[]}", "events"},
@@ -111,6 +117,37 @@ test_complaints_name_the_field(void)
             printf("# %s\n", rows[i].text);
         CHECK(webhook.url.ptr == NULL);
     }
+}
+
+static void
+test_a_format_has_events_of_its_own(void)
+{
+    struct webhook webhook = {0};
+    struct violations violations;
+    CHECK(read_over("{\"url\":\"https://e.x/\",\"format\":\"fusionauth\"}", &webhook, &violations));
+    CHECK(webhook.events.count == 1 && webhook_wants(&webhook, WEBHOOK_LOGIN_SUSPICIOUS));
+    CHECK(read_over("{\"events\":[\"user.login.failed\"],\"signing_algorithm\":\"ES256\"}",
+                    &webhook, &violations));
+    CHECK(webhook_wants(&webhook, WEBHOOK_LOGIN_FAILED) &&
+          !webhook_wants(&webhook, WEBHOOK_LOGIN_SUSPICIOUS));
+    CHECK_INT(webhook.signing_algorithm, JWT_ES256);
+    /* Another format asks for other events, and begins with its own. */
+    CHECK(read_over("{\"format\":\"immutable\"}", &webhook, &violations));
+    CHECK(webhook.events.count == 1 && webhook_wants(&webhook, WEBHOOK_ALERT));
+}
+
+static void
+test_a_session_used_again_is_a_login_to_fusionauth_alone(void)
+{
+    enum webhook_event kind = WEBHOOK_ALERT;
+    struct event event = {.action = STR("auth.session_reused")};
+    CHECK(!webhook_login_kind(&event, &kind));
+    event.source.kind = STR("fusionauth");
+    CHECK(webhook_login_kind(&event, &kind) && kind == WEBHOOK_LOGIN_SUCCESS);
+    event.action = STR("auth.login_failed");
+    CHECK(webhook_login_kind(&event, &kind) && kind == WEBHOOK_LOGIN_FAILED);
+    event.action = STR("auth.logout");
+    CHECK(!webhook_login_kind(&event, &kind));
 }
 
 static void
@@ -219,6 +256,8 @@ main(void)
     RUN(test_complaints_name_the_field);
     RUN(test_secret_is_given_once);
     RUN(test_webhook_reads_back_as_written);
+    RUN(test_a_format_has_events_of_its_own);
+    RUN(test_a_session_used_again_is_a_login_to_fusionauth_alone);
     RUN(test_webhook_takes_what_it_asked_for);
     json_parser_free(parser);
     arena_fini(&arena);
