@@ -43,6 +43,10 @@ dirt_take(struct dirt *dirt, struct dirt_row *row_out)
     *row_out = chunk->rows[chunk->taken++];
     dirt->rows--;
     dirt->bytes -= weight(row_out->cell);
+    if (dirt->rows == 0) { /* nobody need ask once more to be rid of the last chunk */
+        base_free(chunk);
+        *dirt = (struct dirt){0};
+    }
     return true;
 }
 
