@@ -171,10 +171,13 @@ commands_run(struct notify *notify)
 {
     struct command command;
     while (pop(notify, &command)) {
-        if (command.test != NULL)
+        if (command.test != NULL) {
+            /* A key that its webhook signs with may have been made a moment ago. */
+            follow_webhooks(notify);
             run_test(notify, command.test);
-        else
+        } else {
             run_replay(notify, &command);
+        }
     }
 }
 
