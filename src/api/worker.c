@@ -278,8 +278,8 @@ run_down(struct worker *worker)
     }
 }
 
-/* libh2o keeps the memory of a socket's input per thread, and a socket takes from the thread that made
- * it: so a worker's own thread makes its loop, and takes it apart. */
+/* libh2o keeps the memory of a socket's input per thread, and a socket takes from the thread that
+ * made it: so a worker's own thread makes its loop, and takes it apart. */
 static void
 open_loop(struct worker *worker)
 {
