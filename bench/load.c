@@ -1,8 +1,9 @@
-/* load - sends requests to a server and times them: one thread, one request at a time per connection.
+/* load - sends requests to a server and times them: one thread, one request at a time per
+ * connection.
  *
  *     build/release/bench/load --to PORT [--key KEY] [--count N] [--connections N] [--batch N]
- *                              [--distinct] [--actors N] [--seed N] [--rate N] [--ring N] [--get PATH]
- *     build/release/bench/load --print N [--actors N] [--distinct]
+ *                              [--distinct] [--actors N] [--seed N] [--rate N] [--ring N] [--get
+ * PATH] build/release/bench/load --print N [--actors N] [--distinct]
  *
  * --batch 0 posts single events; --rate keeps to so many requests a second, and then a request's
  * time begins when it was due, whether or not it could be sent; --ring makes one event in N carry

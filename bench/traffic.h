@@ -1,8 +1,8 @@
 /* traffic - made-up logins: the same ones for the server, for its ceiling and for replay.
  *
- * About 600 bytes of JSON each. Every actor has a home address and an agent of its own; one event in
- * 20 is a failed login, one in 256 comes from somewhere else. Digits stand in fixed places, so that
- * making an event costs a fraction of what reading it does. */
+ * About 600 bytes of JSON each. Every actor has a home address and an agent of its own; one event
+ * in 20 is a failed login, one in 256 comes from somewhere else. Digits stand in fixed places, so
+ * that making an event costs a fraction of what reading it does. */
 #ifndef BENCH_TRAFFIC_H
 #define BENCH_TRAFFIC_H
 
