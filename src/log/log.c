@@ -284,7 +284,8 @@ log_commit(struct log *log, log_done_fn done, void *self, struct err *err)
     return true;
 }
 
-/* Without a segment that can be written to there is none to stop in order. */
+/* Without a segment that can be written to there is none to stop in order; a log that was never
+ * written to needs none. */
 static bool
 commit_stop(struct log *log, struct err *err)
 {
@@ -292,6 +293,8 @@ commit_stop(struct log *log, struct err *err)
     if (!log_drain(log, err))
         return false;
     log_discard(log);
+    if (log->tail.first == 0)
+        return true;
     if (log->open == NULL || log->needs_roll || log->strays[0][0] != '\0' ||
         log->strays[1][0] != '\0' || log->tail.first != log->open->header.first)
         return err_set(err, ERR_IO, "log: no segment to end in order");
@@ -394,8 +397,7 @@ log_close(struct log *log)
 {
     if (!log->read_only) {
         struct err err = {0};
-        bool stopped = log->tail.first == 0 || commit_stop(log, &err);
-        if (!stopped)
+        if (!commit_stop(log, &err))
             diag_warn("%s: the log does not end in order", err.text);
         atomic_store(&log->stopping, true);
         pthread_mutex_lock(&log->mutex);

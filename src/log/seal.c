@@ -36,10 +36,10 @@
 
 enum {
     SINK_BUFFER = 1024 * 1024,
-    LEVEL = 3,
-    DICTIONARY_MAX = 64 * 1024,
+    LEVEL = 1, /* with a dictionary no larger than 3 makes it, and faster */
+    DICTIONARY_MAX = 32 * 1024,
     DICTIONARY_FROM = 1024 * 1024, /* a smaller segment has none */
-    SAMPLES_MAX = 3 * 1024 * 1024, /* bytes to train from */
+    SAMPLES_MAX = 1024 * 1024,     /* bytes to train from */
     SAMPLE_MAX = 8 * 1024,
     RETRY_S = 1,
 };
@@ -167,8 +167,8 @@ write_dictionary(struct seal *seal, struct err *err)
     struct buffer samples;
     buffer_init(&samples, SAMPLES_MAX);
     size_t *sizes = base_alloc(SAMPLES_MAX / RECORD_HEAD, sizeof *sizes), count;
-    size_t room = samples.limit / 32 < DICTIONARY_MAX ? samples.limit / 32 : DICTIONARY_MAX;
-    char *dictionary = base_alloc(room + 8, 1);
+    size_t room = DICTIONARY_MAX;
+    char *dictionary = base_alloc(DICTIONARY_MAX + 8, 1);
     bool ok = take_samples(seal, &samples, sizes, &count, err);
     if (ok && count > 0) {
         if (room > samples.len / 16)

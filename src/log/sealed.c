@@ -154,16 +154,18 @@ sealed_open(struct log *log, struct log_file *file, struct segment **segment_out
 bool
 sealed_damaged(const struct segment *segment, uint64_t offset, const char *why, struct err *err)
 {
-    return err_set(err, ERR_CORRUPT, "log: %s: offset %llu: %s", segment->name,
-                   (unsigned long long)offset, why);
+    err_set(err, ERR_CORRUPT, "log: %s: offset %llu: %s", segment->name, (unsigned long long)offset,
+            why);
+    return false;
 }
 
 bool
 sealed_read(const struct segment *segment, uint64_t at, void *to, size_t len, struct err *err)
 {
-    if (segment->disk->read(segment->disk->self, segment->file, at, to, len, err))
-        return true;
-    return err_prefix(err, "log: %s", segment->name);
+    bool ok = segment->disk->read(segment->disk->self, segment->file, at, to, len, err);
+    if (!ok)
+        err_prefix(err, "log: %s", segment->name);
+    return ok;
 }
 
 /* A section as it stands, its checksum looked at. */
@@ -422,7 +424,7 @@ sealed_find(const struct segment *segment, uint64_t term, struct arena *arena,
         return false;
     if (!may)
         return true;
-    struct bucket bucket;
+    struct bucket bucket = {0};
     const char *why;
     if (!sealed_bucket(segment, bucket_of(term, sealed->bucket_bits), arena, &bucket, err))
         return false;

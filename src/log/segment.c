@@ -165,7 +165,9 @@ name_next(struct log *log, const struct header *header, struct segment **segment
     drop_next(log);
     pthread_mutex_unlock(&log->next.mutex);
     buffer_fini(&bytes);
-    return ok || err_prefix(err, "log: making a new segment");
+    if (!ok)
+        err_prefix(err, "log: making a new segment");
+    return ok;
 }
 
 /* The segment that was written until now: sealed in its turn, or, having no commit, taken away. */

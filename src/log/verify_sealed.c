@@ -125,7 +125,7 @@ each_bucket(struct sealed_verify *verify, row_fn fn, struct err *err)
     const struct sealed *sealed = verify->sealed;
     uint64_t terms = 0, blocks = sealed->sections[SECTION_BLOOM].len / BLOOM_BLOCK;
     for (uint32_t number = 0; number < 1u << sealed->bucket_bits; number++) {
-        struct bucket bucket;
+        struct bucket bucket = {0};
         const char *why;
         arena_reset(&verify->arena);
         if (!sealed_bucket(verify->check->segment, number, &verify->arena, &bucket, err))

@@ -386,10 +386,10 @@ test_two_segments_wait_to_be_sealed_at_most(void)
     CHECK(sample_commit(&sample, log_, 5, &err));
     while (stats.seals_waiting < 2) {
         struct fake_inode *newest = NULL;
+        pthread_mutex_lock(&disk->mutex);
         for (size_t i = 0; i < FAKE_NAMES; i++) /* whatever is sealed now finds damage */
             if (disk->names[i].inode != NULL && strstr(disk->names[i].name, ".log") != NULL)
                 newest = disk->names[i].inode;
-        pthread_mutex_lock(&disk->mutex);
         newest->now[96] ^= 1;
         pthread_mutex_unlock(&disk->mutex);
         uint64_t segments = stats.segments;
