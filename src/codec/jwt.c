@@ -346,7 +346,7 @@ jwt_open(struct str token, struct json_parser *parser, struct arena *arena, stru
 {
     struct jwt jwt = {0};
     struct json header;
-    struct str rest = token, header_text, payload_text;
+    struct str rest = token, header_text = {0}, payload_text = {0};
     if (token.len > TOKEN_MAX)
         return err_set(err, ERR_INPUT, "the token is too long");
     struct str first = str_split(&rest, '.'), second = str_split(&rest, '.');
