@@ -17,6 +17,8 @@ struct queue {
     struct slot *ring;
     size_t count_max, weight_max;
     size_t first, count, weight;
+    size_t waiting; /* threads */
+    size_t least;   /* the smallest weight that one of them waits for */
     bool closed, woken;
 };
 
@@ -75,9 +77,12 @@ queue_push(struct queue *queue, void *item, size_t weight)
         queue->ring[at] = (struct slot){item, weight};
         queue->count++;
         queue->weight += weight;
-        pthread_cond_signal(&queue->changed);
     }
+    bool wanted = room && queue->waiting > 0 && queue->weight >= queue->least;
     unlock(queue);
+    /* Not under the lock, which is the first thing that who wakes up wants. */
+    if (wanted)
+        pthread_cond_signal(&queue->changed);
     return room;
 }
 
@@ -92,13 +97,21 @@ deadline_after(int64_t wait_us)
     return at;
 }
 
+static bool
+has_enough(const struct queue *queue, size_t least)
+{
+    return (queue->count > 0 && queue->weight >= least) || queue->closed || queue->woken;
+}
+
 static void
-wait_for_change(struct queue *queue, int64_t wait_us)
+wait_for_change(struct queue *queue, size_t least, int64_t wait_us)
 {
     struct timespec deadline = {0};
     if (wait_us > 0)
         deadline = deadline_after(wait_us);
-    while (queue->count == 0 && !queue->closed && !queue->woken) {
+    queue->least = queue->waiting == 0 || least < queue->least ? least : queue->least;
+    queue->waiting++;
+    while (!has_enough(queue, least)) {
         if (wait_us < 0) {
             must(pthread_cond_wait(&queue->changed, &queue->lock) == 0);
             continue;
@@ -106,16 +119,15 @@ wait_for_change(struct queue *queue, int64_t wait_us)
         int told = wait_us == 0 ? ETIMEDOUT
                                 : pthread_cond_timedwait(&queue->changed, &queue->lock, &deadline);
         if (told == ETIMEDOUT)
-            return;
+            break;
         must(told == 0);
     }
+    queue->waiting--;
 }
 
-size_t
-queue_pop(struct queue *queue, void **items_out, size_t count, int64_t wait_us)
+static size_t
+pop(struct queue *queue, void **items_out, size_t count)
 {
-    lock(queue);
-    wait_for_change(queue, wait_us);
     queue->woken = false;
     size_t taken = 0;
     while (taken < count && queue->count > 0) {
@@ -126,8 +138,27 @@ queue_pop(struct queue *queue, void **items_out, size_t count, int64_t wait_us)
         items_out[taken++] = slot.item;
     }
     /* A signal that came while this thread was not waiting may have been meant for another. */
-    if (queue->count > 0)
+    if (queue->count > 0 && queue->waiting > 0)
         pthread_cond_signal(&queue->changed);
+    return taken;
+}
+
+size_t
+queue_pop(struct queue *queue, void **items_out, size_t count, int64_t wait_us)
+{
+    lock(queue);
+    wait_for_change(queue, 0, wait_us);
+    size_t taken = pop(queue, items_out, count);
+    unlock(queue);
+    return taken;
+}
+
+size_t
+queue_pop_heavy(struct queue *queue, void **items_out, size_t count, size_t weight_least)
+{
+    lock(queue);
+    wait_for_change(queue, weight_least, -1);
+    size_t taken = pop(queue, items_out, count);
     unlock(queue);
     return taken;
 }

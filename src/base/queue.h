@@ -18,6 +18,11 @@ bool queue_push(struct queue *queue, void *item, size_t weight) MUST_USE;
  * is closed; returns how many of up to `count` items it put into `items_out`, oldest first. */
 size_t queue_pop(struct queue *queue, void **items_out, size_t count, int64_t wait_us);
 
+/* Waits until all that is there weighs at least `weight_least`, or the queue is closed or woken;
+ * takes as queue_pop does. For the only popper of a queue, when it has something else under way
+ * and need not be roused for little. */
+size_t queue_pop_heavy(struct queue *queue, void **items_out, size_t count, size_t weight_least);
+
 /* After this nothing more can be pushed; poppers get what is left, then 0 at once. */
 void queue_close(struct queue *queue);
 bool queue_is_closed(struct queue *queue);

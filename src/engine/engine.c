@@ -6,7 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { POP_MOST = 256, KEY_MOST = 64 << 10 };
+enum {
+    POP_MOST = 256,
+    POP_EVENTS = 16, /* fewer are not worth waking for while a commit is in flight: it wakes too */
+    KEY_MOST = 64 << 10
+};
 
 /* -- the lock, and waiting --------------------------------------------------------- */
 
@@ -69,7 +73,9 @@ collect(struct engine *engine, bool more_to_do)
     void *taken[POP_MOST];
     bool idle = !more_to_do && engine->line_first == NULL && !atomic_load(&engine->mail) &&
                 (engine->flying != NULL || !has_something_built(engine));
-    size_t count = queue_pop(engine->queue, taken, POP_MOST, idle ? -1 : 0);
+    size_t count = idle && engine->flying != NULL
+                       ? queue_pop_heavy(engine->queue, taken, POP_MOST, POP_EVENTS)
+                       : queue_pop(engine->queue, taken, POP_MOST, idle ? -1 : 0);
     for (size_t i = 0; i < count; i++) {
         struct submission *submission = taken[i];
         submission->progress = 0;
@@ -235,7 +241,7 @@ engine_submit(struct engine *engine, struct submission *submission)
     if (!reserve(&engine->queued_events, events, ENGINE_QUEUE_EVENTS))
         return false;
     if (reserve(&engine->queued_bytes, submission->weight, ENGINE_QUEUE_BYTES)) {
-        if (queue_push(engine->queue, submission, 0))
+        if (queue_push(engine->queue, submission, events))
             return true;
         atomic_fetch_sub(&engine->queued_bytes, submission->weight);
     }

@@ -76,6 +76,39 @@ test_pop_waits_as_long_as_it_was_told(void)
     queue_free(queue);
 }
 
+/* A push that is too light for who waits does not end the wait; the one that completes it does. */
+static void *
+push_light_then_heavy(void *self)
+{
+    struct queue *queue = self;
+    must(queue_push(queue, item_of(1), 3));
+    must(queue_push(queue, item_of(2), 3));
+    must(queue_push(queue, item_of(3), 4));
+    return NULL;
+}
+
+static void
+test_heavy_pop_waits_for_weight(void)
+{
+    struct queue *queue = queue_new(8, 100);
+    for (int i = 0; i < 50; i++) {
+        pthread_t thread;
+        void *items[8];
+        must(pthread_create(&thread, NULL, push_light_then_heavy, queue) == 0);
+        CHECK_INT((intmax_t)queue_pop_heavy(queue, items, 8, 10), 3);
+        must(pthread_join(thread, NULL) == 0);
+    }
+    void *item;
+    must(queue_push(queue, item_of(1), 1));
+    queue_wake(queue);
+    CHECK_INT((intmax_t)queue_pop_heavy(queue, &item, 1, 10), 1);
+    must(queue_push(queue, item_of(1), 1));
+    queue_close(queue);
+    CHECK_INT((intmax_t)queue_pop_heavy(queue, &item, 1, 10), 1);
+    CHECK_INT((intmax_t)queue_pop_heavy(queue, &item, 1, 10), 0);
+    queue_free(queue);
+}
+
 /* -- many threads ----------------------------------------------------------------- */
 
 enum { PRODUCERS = 3, CONSUMERS = 3, EACH = 4000 };
@@ -230,6 +263,7 @@ main(void)
     RUN(test_pop_waits_as_long_as_it_was_told);
     RUN(test_every_item_is_popped_once);
     RUN(test_wake_ends_an_endless_wait);
+    RUN(test_heavy_pop_waits_for_weight);
     RUN(test_pool_runs_each_job_once_even_when_freed_at_once);
     RUN(test_pool_runs_jobs_as_they_come);
     RUN(test_full_pool_refuses);
