@@ -280,6 +280,22 @@ signed_key(struct call *call, struct str token, const struct access_key *key)
     return key;
 }
 
+static const struct access_key *
+find_key(const struct call *call, struct str token)
+{
+    struct seen_token *seen = &call->worker->seen;
+    if (seen->generation == call->access->generation && seen->len == token.len &&
+        constant_time_equal(seen->text, token.ptr, token.len))
+        return seen->key;
+    const struct access_key *key = access_find(call->access, token);
+    if (key == NULL || token.len > sizeof seen->text)
+        return key;
+    *seen =
+        (struct seen_token){.generation = call->access->generation, .len = token.len, .key = key};
+    memcpy(seen->text, token.ptr, token.len);
+    return key;
+}
+
 bool
 access_check(struct call *call)
 {
@@ -287,7 +303,7 @@ access_check(struct call *call)
         (call->api->options.metrics_public && call->route->handle == ops_metrics))
         return true;
     struct str token = find_token(call);
-    const struct access_key *key = token.len > 0 ? access_find(call->access, token) : NULL;
+    const struct access_key *key = token.len > 0 ? find_key(call, token) : NULL;
     if (call->route->handle == ingest_fusionauth)
         key = signed_key(call, token, key);
     if (key == NULL || (key->key.expires_at != 0 && key->key.expires_at <= call->taken_at_us)) {

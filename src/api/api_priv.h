@@ -173,7 +173,10 @@ struct str percent_decode(struct arena *arena, struct str text,
 struct tools {
     struct json_parser *parser;
     struct enrich_reader *enrich;
+    struct buffer *stored; /* one event in its stored form; keeps its memory */
 };
+void tools_init(struct api *api, struct tools *tools);
+void tools_fini(struct tools *tools);
 struct tools tools_take(struct api *api);
 void tools_give(struct api *api, struct tools tools);
 
@@ -283,7 +286,16 @@ void key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct
 
 /* -- workers (worker.c, server.c) --------------------------------------------------------- */
 
-struct connection; /* a socket we follow (server.c) */
+struct connection; /* a socket we follow (worker.c) */
+
+/* The key that came last and whose it was: most requests come with the same, and need not be hashed
+ * to be found. Counts for one snapshot only. */
+struct seen_token {
+    uint64_t generation; /* of the snapshot; 0: none */
+    char text[API_TOKEN_SIZE];
+    size_t len;
+    const struct access_key *key;
+};
 
 struct worker {
     struct api *api;
@@ -294,10 +306,10 @@ struct worker {
     h2o_accept_ctx_t accept;
     h2o_socket_t *listener;
     h2o_multithread_receiver_t mailbox;
-    struct json_parser *parser;
-    struct enrich_reader *enrich;
+    struct tools tools; /* its own */
     struct engine_sink sink;
     struct access *access;
+    struct seen_token seen;
     struct call *free_calls;
     size_t free_count;
     size_t calls_lent; /* with the pool or the engine */

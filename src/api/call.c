@@ -420,16 +420,36 @@ call_fail_fields(struct call *call, const struct violations *violations)
     json_close(out, '}');
 }
 
+#define STORED_MAX (LIMIT_BODY_EVENT + 65536u)
+
+void
+tools_init(struct api *api, struct tools *tools)
+{
+    *tools = (struct tools){.parser = json_parser_new(),
+                            .enrich = enrich_reader_new(api->options.enrich),
+                            .stored = base_alloc(1, sizeof *tools->stored)};
+    buffer_init(tools->stored, STORED_MAX);
+}
+
+void
+tools_fini(struct tools *tools)
+{
+    json_parser_free(tools->parser);
+    enrich_reader_free(tools->enrich);
+    buffer_fini(tools->stored);
+    base_free(tools->stored);
+}
+
 struct tools
 tools_take(struct api *api)
 {
-    struct tools tools = {NULL, NULL};
+    struct tools tools = {0};
     pthread_mutex_lock(&api->tools_lock);
     if (api->tools_count > 0)
         tools = api->tools[--api->tools_count];
     pthread_mutex_unlock(&api->tools_lock);
     if (tools.parser == NULL)
-        tools = (struct tools){json_parser_new(), enrich_reader_new(api->options.enrich)};
+        tools_init(api, &tools);
     enrich_refresh(tools.enrich);
     return tools;
 }
@@ -444,8 +464,7 @@ tools_give(struct api *api, struct tools tools)
     pthread_mutex_unlock(&api->tools_lock);
     if (kept)
         return;
-    json_parser_free(tools.parser);
-    enrich_reader_free(tools.enrich);
+    tools_fini(&tools);
 }
 
 bool

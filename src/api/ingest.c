@@ -10,13 +10,11 @@
 /* how far back a key is looked for: over seven days */
 #define KEY_DAYS_US   (8LL * 86400 * 1000000)
 #define ITEM_OVERHEAD 1024u /* memory of an event beside its stored form */
-#define STORED_MAX    (LIMIT_BODY_EVENT + 65536u)
 
 struct reading {
     struct call *call;
     struct intake_context intake;
     struct tools tools;
-    struct buffer stored;
     struct refusal *refusals; /* one per item, in a batch */
     log_at open_since;
 };
@@ -27,7 +25,7 @@ begin_reading(struct reading *reading, struct call *call)
     struct api *api = call->api;
     *reading = (struct reading){.call = call};
     if (call->on_worker)
-        reading->tools = (struct tools){call->worker->parser, call->worker->enrich};
+        reading->tools = call->worker->tools;
     else
         reading->tools = tools_take(api);
     reading->intake = (struct intake_context){
@@ -37,14 +35,12 @@ begin_reading(struct reading *reading, struct call *call)
                                             address_is_public(&call->peer));
     if (call->has_peer && peer_counts)
         reading->intake.peer_address = call->peer_text;
-    buffer_init(&reading->stored, STORED_MAX);
     reading->open_since = log_open_since(journal_log(api->options.journal));
 }
 
 static void
 end_reading(struct reading *reading)
 {
-    buffer_fini(&reading->stored);
     if (!reading->call->on_worker)
         tools_give(reading->call->api, reading->tools);
 }
@@ -68,7 +64,7 @@ static bool
 write_stored(struct reading *reading, struct engine_item *item, struct err *err)
 {
     struct call *call = reading->call;
-    struct buffer *stored = &reading->stored;
+    struct buffer *stored = reading->tools.stored;
     struct str kept;
     buffer_clear(stored);
     event_write_stored(stored, &item->event, call_arena(call), &item->created_at_offset);

@@ -169,9 +169,7 @@ static void
 free_api(struct api *api)
 {
     while (api->tools_count > 0) {
-        struct tools tools = api->tools[--api->tools_count];
-        json_parser_free(tools.parser);
-        enrich_reader_free(tools.enrich);
+        tools_fini(&api->tools[--api->tools_count]);
     }
     while (api->rates != NULL) {
         struct rate *next = api->rates->next;

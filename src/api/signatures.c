@@ -138,7 +138,7 @@ signatures_judge(struct call *call, const struct access_workspace *only,
     struct err err = {0};
     if (token.ptr == NULL)
         return SIGNATURE_NONE;
-    if (!jwt_open(token, call->worker->parser, call_arena(call), &jwt, &err) ||
+    if (!jwt_open(token, call->worker->tools.parser, call_arena(call), &jwt, &err) ||
         !claims_body(call, &jwt))
         return SIGNATURE_WRONG;
     const struct access *access = call->access;

@@ -236,7 +236,7 @@ static void
 refresh(struct worker *worker)
 {
     struct api *api = worker->api;
-    enrich_refresh(worker->enrich);
+    enrich_refresh(worker->tools.enrich);
     if (api->tls != NULL) {
         pthread_mutex_lock(&api->tls_lock);
         if (worker->accept.ssl_ctx != api->tls) {
@@ -347,8 +347,7 @@ worker_start(struct api *api, struct worker *worker, size_t number)
     worker->inbox_end = &worker->inbox;
     api->options.random.fill(api->options.random.self, &worker->request_seed,
                              sizeof worker->request_seed);
-    worker->parser = json_parser_new();
-    worker->enrich = enrich_reader_new(api->options.enrich);
+    tools_init(api, &worker->tools);
     worker->access = access_take(api);
     worker->sink = (struct engine_sink){worker, on_submissions_done};
     must(pthread_create(&worker->thread, NULL, run_worker, worker) == 0);
@@ -370,8 +369,7 @@ worker_fini(struct worker *worker)
         worker->free_calls = call->next;
         call_free(call);
     }
-    json_parser_free(worker->parser);
-    enrich_reader_free(worker->enrich);
+    tools_fini(&worker->tools);
     access_release(worker->access);
     must(sem_destroy(&worker->opened) == 0);
     pthread_mutex_destroy(&worker->inbox_lock);
