@@ -105,6 +105,12 @@ bool detect_step(const struct detect_rule *rule, struct detect_table *table,
                  const struct event *event, bool quiet, struct arena *arena,
                  struct alert *alert_out);
 
+/* Asks the processor for the states that these steps will want, so that memory is waited for once
+ * and not for each. Changes nothing, and no step needs it; looks at DETECT_WARM events at most. */
+#define DETECT_WARM 16
+void detect_warm(const struct detect_rule *rule, const struct detect_table *table,
+                 const struct event *const *events, size_t count);
+
 /* Quick look whether the rule sees the event at all. */
 bool detect_sees(const struct detect_rule *rule, const struct event *event);
 

@@ -263,6 +263,9 @@ bool rule_conditions_read(struct reading *reading, const struct detector *type,
                           struct json *whole_out) MUST_USE;
 
 /* Puts what the fold made of a subject: as detect_table_put, but makes the cell itself. */
+/* Fetches what lies on the way to these subjects, all of them a stage at a time. */
+uint32_t table_hash(const struct detect_table *table, struct str subject);
+void table_warm(const struct detect_table *table, const uint32_t *hashes, size_t count);
 void table_store(struct detect_table *table, struct str subject, struct str state, uint64_t stamp);
 struct state_writer table_scratch(struct detect_table *table); /* room for one state */
 void table_count_late(struct detect_table *table);

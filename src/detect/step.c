@@ -235,6 +235,24 @@ make_alert(const struct detect_rule *compiled, const struct event *event, struct
     };
 }
 
+void
+detect_warm(const struct detect_rule *rule, const struct detect_table *table,
+            const struct event *const *events, size_t count)
+{
+    uint32_t hashes[DETECT_WARM];
+    size_t hashed = 0;
+    /* A combination has several subjects for an event; it is rare, and finds them by itself. */
+    if (rule->child_count > 0)
+        return;
+    for (size_t i = 0; i < count && hashed < DETECT_WARM; i++) {
+        struct subject room;
+        struct str subject;
+        if (find_subject(rule, -1, events[i], &room, &subject))
+            hashes[hashed++] = table_hash(table, subject);
+    }
+    table_warm(table, hashes, hashed);
+}
+
 bool
 detect_step(const struct detect_rule *rule, struct detect_table *table, const struct event *event,
             bool quiet, struct arena *arena, struct alert *alert_out)

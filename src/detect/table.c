@@ -109,10 +109,30 @@ detect_table_free(struct detect_table *table)
     base_free(table);
 }
 
-static uint32_t
-hash_of(const struct detect_table *table, struct str subject)
+uint32_t
+table_hash(const struct detect_table *table, struct str subject)
 {
     return (uint32_t)hash64(table->seed, subject.ptr, subject.len);
+}
+
+/* Bucket, node and cell each have to be there before the next can be asked for; between different
+ * subjects nothing has to wait. Of a cell, the head, the subject and the beginning of the state. */
+void
+table_warm(const struct detect_table *table, const uint32_t *hashes, size_t count)
+{
+    enum { LINE = 64 };
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(&table->buckets[hashes[i] & (table->cap - 1)]);
+    for (size_t i = 0; i < count; i++)
+        __builtin_prefetch(&table->nodes[table->buckets[hashes[i] & (table->cap - 1)]]);
+    for (size_t i = 0; i < count; i++) {
+        const struct node *node = &table->nodes[table->buckets[hashes[i] & (table->cap - 1)]];
+        if (node->cell == NULL)
+            continue;
+        __builtin_prefetch(node->cell);
+        __builtin_prefetch((const char *)node->cell + LINE);
+        __builtin_prefetch((const char *)node->cell + 2 * LINE);
+    }
 }
 
 static uint32_t
@@ -273,7 +293,7 @@ drop_oldest(struct detect_table *table)
 const struct detect_cell *
 detect_table_get(const struct detect_table *table, struct str subject)
 {
-    uint32_t at = find(table, subject, hash_of(table, subject));
+    uint32_t at = find(table, subject, table_hash(table, subject));
     return at == NONE ? NULL : table->nodes[at].cell;
 }
 
@@ -293,14 +313,14 @@ put(struct detect_table *table, struct detect_cell *cell, uint32_t hash, uint32_
 void
 detect_table_put(struct detect_table *table, struct detect_cell *cell)
 {
-    uint32_t hash = hash_of(table, subject_of(cell));
+    uint32_t hash = table_hash(table, subject_of(cell));
     put(table, cell, hash, find(table, subject_of(cell), hash));
 }
 
 void
 table_store(struct detect_table *table, struct str subject, struct str state, uint64_t stamp)
 {
-    uint32_t hash = hash_of(table, subject), at = find(table, subject, hash);
+    uint32_t hash = table_hash(table, subject), at = find(table, subject, hash);
     struct detect_cell *cell = at == NONE ? NULL : table->nodes[at].cell;
     /* A cell that nobody else can see may be written again. */
     if (cell != NULL && table->watch == NULL && cell->state_len == state.len &&
@@ -319,7 +339,7 @@ detect_table_undo(struct detect_table *table, struct detect_cell *before, struct
 {
     must(before != NULL || after != NULL);
     struct str subject = subject_of(after != NULL ? after : before);
-    uint32_t hash = hash_of(table, subject), at = find(table, subject, hash);
+    uint32_t hash = table_hash(table, subject), at = find(table, subject, hash);
     if (after == NULL) {
         must(at == NONE && table->dropped > 0);
         add_node(table, detect_cell_keep(before), hash);

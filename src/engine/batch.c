@@ -112,6 +112,26 @@ alert_bytes(const struct alert *alert)
            2 * RECORD_OVERHEAD;
 }
 
+/* The states that the next items in line will be held against lie all over memory: asked for
+ * together, they are waited for once. */
+static void
+warm(struct engine *engine, const struct workspace *workspace)
+{
+    const struct event *events[DETECT_WARM];
+    size_t count = 0;
+    const struct submission *submission = engine->line_first;
+    for (; submission != NULL && count < DETECT_WARM; submission = submission->next) {
+        if (!str_equal(submission->workspace_id, workspace->id))
+            break;
+        for (size_t i = submission->progress; i < submission->count && count < DETECT_WARM; i++)
+            if (!submission->items[i].skip)
+                events[count++] = &submission->items[i].event;
+    }
+    for (size_t i = 0; i < workspace->count; i++)
+        detect_warm(workspace->lineages[i]->compiled, workspace->lineages[i]->table, events, count);
+    engine->warmed = count > 0 ? count - 1 : 0; /* the one in hand is among them */
+}
+
 /* -- one item ---------------------------------------------------------------------- */
 
 enum taken { TAKEN, NO_ROOM, BROKEN };
@@ -163,6 +183,10 @@ detect_item(struct engine *engine, struct submission *submission, const struct w
             struct engine_item *item)
 {
     size_t count = 0;
+    if (engine->warmed > 0)
+        engine->warmed--;
+    else if (workspace != NULL)
+        warm(engine, workspace);
     for (size_t i = 0; workspace != NULL && i < workspace->count; i++)
         step_one(engine, submission, workspace->lineages[i], &item->event, &count);
     item->alert_count = count;

@@ -384,6 +384,7 @@ struct engine {
     struct stamp stamp;
     struct commit commits[2], *building, *flying;
     struct submission *line_first, *line_last; /* taken from the queue, not built yet */
+    size_t warmed; /* items at the front of it whose states were asked for */
     struct workspaces workspaces;
     struct lineage *landed; /* in force for good */
     bool failing;           /* the newest commit failed, and that was said */
