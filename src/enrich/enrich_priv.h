@@ -92,6 +92,17 @@ bool mmdb_find_network(const struct mmdb *mmdb, const struct address *address, i
 bool mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint32_t offset),
                void *self, struct err *err) MUST_USE;
 
+#define MMDB_MEMBERS_MAX 16
+enum mmdb_kind { MMDB_OTHER, MMDB_STRING, MMDB_DOUBLE, MMDB_FLOAT };
+struct mmdb_member {
+    struct str name, bytes; /* in the mapped file; a number's bytes are big-endian */
+    enum mmdb_kind kind;
+};
+/* All members of a record in one pass, where the library would begin anew for each name. False: it
+ * has more than MMDB_MEMBERS_MAX, or lists and maps within. */
+bool mmdb_members(const MMDB_s *db, uint32_t offset,
+                  struct mmdb_member members[static MMDB_MEMBERS_MAX], size_t *count_out) MUST_USE;
+
 #define COPY_NAME_SIZE 70 /* 64 hex digits, ".mmdb", NUL */
 #define COPY_PART_NAME "copying.part"
 /* Sees to it that `folder` holds a copy of `path` (0600). Either it has its name already, which is

@@ -26,15 +26,20 @@ get(MMDB_entry_s entry, path where, MMDB_entry_data_s *value)
     return MMDB_aget_value(&entry, value, where) == MMDB_SUCCESS && value->has_data;
 }
 
+static struct str
+text_of(struct str bytes)
+{
+    return bytes.len == 0 ? (struct str){0} : utf8_cut(bytes, LIMIT_STRING_BYTES);
+}
+
 /* Absent when it is not there, no string, or empty. */
 static struct str
 get_text(MMDB_entry_s entry, path where)
 {
     MMDB_entry_data_s value;
-    if (!get(entry, where, &value) || value.type != MMDB_DATA_TYPE_UTF8_STRING ||
-        value.data_size == 0)
+    if (!get(entry, where, &value) || value.type != MMDB_DATA_TYPE_UTF8_STRING)
         return (struct str){0};
-    return utf8_cut((struct str){value.utf8_string, value.data_size}, LIMIT_STRING_BYTES);
+    return text_of((struct str){value.utf8_string, value.data_size});
 }
 
 /* DB-IP keeps coordinates as 32-bit floats. The decimal that was meant has few digits; without this
@@ -44,6 +49,12 @@ meant(float stored)
 {
     double rounded = round((double)stored * 1e5) / 1e5;
     return (float)rounded == stored ? rounded : (double)stored;
+}
+
+static bool
+is_angle(double degrees, double most)
+{
+    return degrees >= -most && degrees <= most; /* NaN is not */
 }
 
 static bool
@@ -59,7 +70,7 @@ get_degrees(MMDB_entry_s entry, path where, double most, double *degrees_out)
         degrees = meant(value.float_value);
     else
         return false;
-    if (!(degrees >= -most && degrees <= most)) /* NaN too */
+    if (!is_angle(degrees, most))
         return false;
     *degrees_out = degrees;
     return true;
@@ -245,6 +256,60 @@ find_entry(const struct mmdb *mmdb, const struct address *address, MMDB_entry_s 
     return true;
 }
 
+static bool
+degrees_of(const struct mmdb_member *member, double most, double *degrees_out)
+{
+    uint64_t bits = 0;
+    double degrees;
+    for (size_t i = 0; i < member->bytes.len && i < sizeof bits; i++)
+        bits = bits << 8 | (unsigned char)member->bytes.ptr[i];
+    if (member->kind == MMDB_DOUBLE) {
+        memcpy(&degrees, &bits, sizeof degrees);
+    } else if (member->kind == MMDB_FLOAT) {
+        uint32_t low = (uint32_t)bits;
+        float stored;
+        memcpy(&stored, &low, sizeof stored);
+        degrees = meant(stored);
+    } else {
+        return false;
+    }
+    *degrees_out = degrees;
+    return is_angle(degrees, most);
+}
+
+/* In one pass; false: the record is not as plain as those of a flat file are. */
+static bool
+read_plain(const struct mmdb *mmdb, MMDB_entry_s entry, struct event_location *location)
+{
+    const struct {
+        struct str name;
+        struct str *text;
+    } texts[] = {
+        {STR("country_code"), &location->country},
+        {STR("state1"), &location->region},
+        {STR("city"), &location->city},
+        {STR("postcode"), &location->postal_code},
+        {STR("timezone"), &location->time_zone},
+    };
+    struct mmdb_member members[MMDB_MEMBERS_MAX];
+    size_t count;
+    bool has_latitude = false, has_longitude = false;
+    if (!mmdb_members(&mmdb->db, entry.offset, members, &count))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const struct mmdb_member *member = &members[i];
+        for (size_t t = 0; t < COUNT_OF(texts); t++)
+            if (member->kind == MMDB_STRING && str_equal(member->name, texts[t].name))
+                *texts[t].text = text_of(member->bytes);
+        if (str_equal(member->name, STR("latitude")))
+            has_latitude = degrees_of(member, 90, &location->latitude);
+        else if (str_equal(member->name, STR("longitude")))
+            has_longitude = degrees_of(member, 180, &location->longitude);
+    }
+    location->has_point = has_latitude && has_longitude;
+    return true;
+}
+
 static void
 read_flat(MMDB_entry_s entry, struct event_location *location)
 {
@@ -281,9 +346,9 @@ mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
 
     if (!find_entry(mmdb, address, &entry))
         return false;
-    if (mmdb->schema == MMDB_FLAT)
+    if (mmdb->schema == MMDB_FLAT && !read_plain(mmdb, entry, &location))
         read_flat(entry, &location);
-    else
+    else if (mmdb->schema != MMDB_FLAT)
         read_nested(entry, &location);
     if (str_equal(location.country, STR("ZZ"))) /* the standard's own word for unknown */
         location.country = (struct str){0};

@@ -56,45 +56,45 @@ struct value {
 };
 
 static bool
-read_number(const struct walk *walk, uint32_t *at, unsigned bytes, uint32_t *number_out)
+read_number(const MMDB_s *db, uint32_t *at, unsigned bytes, uint32_t *number_out)
 {
     uint32_t number = 0;
-    if (walk->db->data_section_size < bytes || *at > walk->db->data_section_size - bytes)
+    if (db->data_section_size < bytes || *at > db->data_section_size - bytes)
         return false;
     for (unsigned i = 0; i < bytes; i++)
-        number = number << 8 | walk->db->data_section[(*at)++];
+        number = number << 8 | db->data_section[(*at)++];
     *number_out = number;
     return true;
 }
 
 static bool
-read_pointer(const struct walk *walk, uint32_t control, struct value *value)
+read_pointer(const MMDB_s *db, uint32_t control, struct value *value)
 {
     static const uint32_t base[] = {0, 2048, 526336, 0};
     uint32_t size = control >> 3 & 3, rest;
-    if (!read_number(walk, &value->next, size + 1, &rest))
+    if (!read_number(db, &value->next, size + 1, &rest))
         return false;
     value->target = rest + base[size];
     if (size < 3)
         value->target += (control & 7) << (8 * (size + 1));
-    return value->target < walk->db->data_section_size;
+    return value->target < db->data_section_size;
 }
 
 static bool
-read_control(const struct walk *walk, uint32_t offset, struct value *value)
+read_control(const MMDB_s *db, uint32_t offset, struct value *value)
 {
     static const uint32_t base[] = {29, 285, 65821};
     uint32_t control, extended, more;
     *value = (struct value){.next = offset};
-    if (!read_number(walk, &value->next, 1, &control))
+    if (!read_number(db, &value->next, 1, &control))
         return false;
     uint32_t type = control >> 5;
     if (type == VALUE_POINTER) {
         value->type = VALUE_POINTER;
-        return read_pointer(walk, control, value);
+        return read_pointer(db, control, value);
     }
     if (type == 0) {
-        if (!read_number(walk, &value->next, 1, &extended))
+        if (!read_number(db, &value->next, 1, &extended))
             return false;
         type = extended + 7;
         if (type < VALUE_INT32)
@@ -105,7 +105,7 @@ read_control(const struct walk *walk, uint32_t offset, struct value *value)
     if (value->size < 29)
         return true;
     uint32_t row = value->size - 29;
-    if (!read_number(walk, &value->next, row + 1, &more))
+    if (!read_number(db, &value->next, row + 1, &more))
         return false;
     value->size = base[row] + more;
     return true;
@@ -145,13 +145,13 @@ check_value(struct walk *walk, uint32_t offset, unsigned depth, bool want_string
     struct value value;
     uint32_t end;
 
-    if (walk->steps_left == 0 || depth > VALUE_DEPTH_MAX || !read_control(walk, offset, &value))
+    if (walk->steps_left == 0 || depth > VALUE_DEPTH_MAX || !read_control(walk->db, offset, &value))
         return damaged(walk, "value at data offset", offset);
     walk->steps_left--;
     if (value.type == VALUE_POINTER) {
         struct value target;
         *end_out = value.next;
-        if (!read_control(walk, value.target, &target) || target.type == VALUE_POINTER ||
+        if (!read_control(walk->db, value.target, &target) || target.type == VALUE_POINTER ||
             (want_string && target.type != VALUE_STRING))
             return damaged(walk, "pointer at data offset", offset);
         return is_checked(walk, value.target) ||
@@ -315,4 +315,53 @@ mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint32_t o
     base_free(walk.checked);
     base_free(walk.height);
     return ok;
+}
+
+/* -- one record --------------------------------------------------------------------- */
+
+/* A name or a value, wherever it lies; `*at` moves on to what follows it here. */
+static bool
+read_scalar(const MMDB_s *db, uint32_t *at, struct value *value)
+{
+    if (!read_control(db, *at, value))
+        return false;
+    uint32_t here = value->next;
+    bool elsewhere = value->type == VALUE_POINTER;
+    if (elsewhere && !read_control(db, value->target, value))
+        return false;
+    if (value->type == VALUE_POINTER || value->type == VALUE_MAP || value->type == VALUE_ARRAY)
+        return false;
+    uint32_t bytes = value->type == VALUE_BOOL ? 0 : value->size;
+    if (bytes > db->data_section_size - value->next)
+        return false;
+    *at = elsewhere ? here : value->next + bytes;
+    return true;
+}
+
+static struct str
+bytes_of(const MMDB_s *db, const struct value *value)
+{
+    return (struct str){(const char *)db->data_section + value->next, value->size};
+}
+
+bool
+mmdb_members(const MMDB_s *db, uint32_t offset, struct mmdb_member members[static MMDB_MEMBERS_MAX],
+             size_t *count_out)
+{
+    static const enum mmdb_kind kinds[] = {
+        [VALUE_STRING] = MMDB_STRING, [VALUE_DOUBLE] = MMDB_DOUBLE, [VALUE_FLOAT] = MMDB_FLOAT};
+    struct value map, name, value;
+    if (!read_control(db, offset, &map) || map.type != VALUE_MAP || map.size > MMDB_MEMBERS_MAX)
+        return false;
+    uint32_t at = map.next;
+    for (uint32_t i = 0; i < map.size; i++) {
+        if (!read_scalar(db, &at, &name) || name.type != VALUE_STRING ||
+            !read_scalar(db, &at, &value))
+            return false;
+        members[i].name = bytes_of(db, &name);
+        members[i].kind = (size_t)value.type < COUNT_OF(kinds) ? kinds[value.type] : MMDB_OTHER;
+        members[i].bytes = bytes_of(db, &value);
+    }
+    *count_out = map.size;
+    return true;
 }
