@@ -16,12 +16,6 @@ must_fail(const char *cond, const char *file, int line)
     abort();
 }
 
-bool
-str_equal(struct str a, struct str b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
-}
-
 int
 str_compare(struct str a, struct str b)
 {

@@ -228,6 +228,11 @@ static int
 find_special(const struct address *address)
 {
     for (size_t i = 0; i < COUNT_OF(special); i++) {
+        const unsigned char *bytes = address->bytes + (special[i].is_v4 ? 12 : 0);
+        /* Most rows differ at once, and this is asked for each event. */
+        if (special[i].is_v4 != address->is_v4 ||
+            (special[i].prefix >= 8 && special[i].first[0] != bytes[0]))
+            continue;
         struct network network = {{.is_v4 = special[i].is_v4}, special[i].prefix};
         if (special[i].is_v4) {
             network.base.bytes[10] = network.base.bytes[11] = 0xFF;

@@ -216,16 +216,19 @@ static const struct field fields[] = {
     {STR_INIT("user_agent"), read_user_agent, 0},
 };
 
+/* Members mostly come in the order of the table, so the search begins at `*next`, behind the one
+ * found before. */
 static bool
-read_member(const struct reading *reading, const struct json_member *member)
+read_member(const struct reading *reading, const struct json_member *member, size_t *next)
 {
-    struct str name = member->name;
-    for (size_t i = 0; i < COUNT_OF(fields); i++) {
-        if (fields[i].name.len != name.len || memcmp(fields[i].name.ptr, name.ptr, name.len) != 0)
+    for (size_t n = 0; n < COUNT_OF(fields); n++) {
+        const struct field *field = &fields[(*next + n) % COUNT_OF(fields)];
+        if (!str_equal(field->name, member->name))
             continue;
+        *next = (size_t)(field - fields) + 1;
         if (member->value.type == JSON_NULL)
             return true;
-        return fields[i].read(reading, &fields[i], &member->value);
+        return field->read(reading, field, &member->value);
     }
     struct intake_step step = {.name = member->name};
     return intake_refuse_step(reading, &step, "is not known");
@@ -294,8 +297,9 @@ intake_read_event(const struct intake_context *context, const struct json *sent,
         struct intake_step step = {.name = twice};
         ok = intake_refuse_step(&reading, &step, "is given twice");
     }
+    size_t next = 0;
     for (uint32_t i = 0; i < sent->count; i++)
-        ok = read_member(&reading, &sent->members[i]) && ok;
+        ok = read_member(&reading, &sent->members[i], &next) && ok;
     if (!ok || !take_tenant(&reading) || !fill_in(&reading))
         return false;
     *event_out = event;
