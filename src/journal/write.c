@@ -21,7 +21,9 @@ add_record(struct journal *journal, struct log_record *record, struct str worksp
     len += before_json.len;
     record->parts[0] = (struct str){(const char *)head, len};
     record->parts[1] = json;
-    return log_add(journal->log, record, err);
+    bool ok = log_add(journal->log, record, err);
+    record->parts[0] = (struct str){0}; /* it pointed into this call */
+    return ok;
 }
 
 bool
