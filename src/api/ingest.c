@@ -66,6 +66,7 @@ write_stored(struct reading *reading, struct engine_item *item, struct err *err)
     struct call *call = reading->call;
     struct buffer *stored = reading->tools.stored;
     struct str kept;
+    must(stored != NULL);
     buffer_clear(stored);
     event_write_stored(stored, &item->event, call_arena(call), &item->created_at_offset);
     if (stored->ran_out || call_arena(call)->ran_out ||
@@ -201,6 +202,7 @@ static void
 fail_all(struct call *call, const struct refusal *refusals, size_t count)
 {
     struct violations all = {.arena = call_arena(call)};
+    must(count == 0 || refusals != NULL);
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < refusals[i].violations.count; j++)
             violations_add(&all, refusals[i].violations.items[j].field, "%.*s",
@@ -326,10 +328,11 @@ ingest_batch(struct call *call)
         call_fail(call, 422, "validation_failed", "The backfill parameter is true or false.");
         return;
     }
-    call->submission.backfill = str_equal(backfill, STR("true"));
+    call->submission.backfill = backfill.ptr != NULL && str_equal(backfill, STR("true"));
 
     struct reading reading;
     begin_reading(&reading, call);
+    must(call->media_type.ptr != NULL); /* the route takes a body, so it was looked at */
     if (str_equal(call->media_type, STR("ndjson")))
         read_ndjson_batch(&reading);
     else

@@ -123,7 +123,7 @@ static void
 write_operation(struct buffer *out, const struct route *route)
 {
     char method[8] = {0};
-    for (size_t i = 0; route->method[i] != '\0' && i < sizeof method - 1; i++)
+    for (size_t i = 0; i < sizeof method - 1 && route->method[i] != '\0'; i++)
         method[i] = (char)(route->method[i] | 0x20);
     json_name(out, method);
     json_open(out, '{');

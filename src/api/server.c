@@ -65,12 +65,11 @@ write_url(struct api *api, const struct sockaddr_storage *at)
     }
 }
 
-/* One socket for all workers and without SO_REUSEPORT, so that a second server on the port fails.
- * */
+/* One socket for all workers, without SO_REUSEPORT, so that a second server on the port fails. */
 static bool
 open_listener(struct api *api, struct err *err)
 {
-    struct sockaddr_storage at;
+    struct sockaddr_storage at = {.ss_family = AF_UNSPEC};
     socklen_t len = 0;
     const char *listen_at = api->options.listen;
     if (!parse_listen(listen_at, &at, &len, err))
@@ -85,9 +84,11 @@ open_listener(struct api *api, struct err *err)
         close(fd);
         return false;
     }
-    len = sizeof at;
-    must(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
-    write_url(api, &at);
+    struct sockaddr_storage bound;
+    memset(&bound, 0, sizeof bound);
+    len = sizeof bound;
+    must(getsockname(fd, (struct sockaddr *)&bound, &len) == 0);
+    write_url(api, &bound);
     api->listen_fd = fd;
     return true;
 }
