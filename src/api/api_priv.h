@@ -317,9 +317,10 @@ struct worker {
     size_t connection_count;
     uint32_t request_number;
     uint32_t request_seed;
-    bool accepting, stopping;
+    bool accepting, stopping, ending;
     pthread_mutex_t inbox_lock; /* guards the inbox: calls that other threads have finished with */
     struct call *inbox, **inbox_end;
+    bool told_to_end; /* under the lock too */
     _Atomic uint64_t answers[6];       /* by hundreds of the status */
     _Atomic uint64_t open_connections; /* for metrics */
     _Atomic uint64_t refused;          /* overloaded */
@@ -350,7 +351,7 @@ struct api {
 };
 
 void worker_start(struct api *api, struct worker *worker, size_t number);
-void worker_wake(struct worker *worker); /* any thread */
+void worker_end(struct worker *worker); /* any thread: answers what it has, then ends */
 void worker_join(struct worker *worker);
 void worker_fini(struct worker *worker);
 /* The newest snapshot; asked for each request, so that a key is gone when its DELETE is answered.

@@ -289,7 +289,7 @@ api_stop(struct api *api)
 {
     atomic_store(&api->stopping, true);
     for (size_t i = 0; i < api->worker_count; i++)
-        worker_wake(&api->workers[i]);
+        worker_end(&api->workers[i]);
     for (size_t i = 0; i < api->worker_count; i++)
         worker_join(&api->workers[i]);
     pool_free(api->pool);

@@ -89,8 +89,8 @@ on_accept(h2o_socket_t *listener, const char *error)
 
 /* -- the mailbox ------------------------------------------------------------- */
 
-void
-worker_wake(struct worker *worker)
+static void
+wake(struct worker *worker)
 {
     h2o_multithread_message_t *message = h2o_mem_alloc(sizeof *message);
     *message = (h2o_multithread_message_t){{NULL, NULL}};
@@ -102,13 +102,22 @@ worker_return(struct call *first, struct call *last)
 {
     struct worker *worker = first->worker;
     last->next = NULL;
-    /* Woken under the lock: the worker cannot take what is its last call, and end, before that. */
+    /* Woken under the lock: the worker cannot take what is its last call before that. */
     pthread_mutex_lock(&worker->inbox_lock);
     bool was_empty = worker->inbox == NULL;
     *worker->inbox_end = first;
     worker->inbox_end = &last->next;
     if (was_empty)
-        worker_wake(worker);
+        wake(worker);
+    pthread_mutex_unlock(&worker->inbox_lock);
+}
+
+void
+worker_end(struct worker *worker)
+{
+    pthread_mutex_lock(&worker->inbox_lock);
+    worker->told_to_end = true;
+    wake(worker);
     pthread_mutex_unlock(&worker->inbox_lock);
 }
 
@@ -116,6 +125,7 @@ static void
 take_inbox(struct worker *worker)
 {
     pthread_mutex_lock(&worker->inbox_lock);
+    worker->ending = worker->told_to_end;
     struct call *call = worker->inbox;
     worker->inbox = NULL;
     worker->inbox_end = &worker->inbox;
@@ -298,9 +308,19 @@ open_loop(struct worker *worker)
     worker->listener->data = worker;
 }
 
+/* Nothing is lent any more, and whoever told it to end did so under the inbox's lock: what is to come
+ * has been sent. */
+static void
+empty_mailbox(struct worker *worker)
+{
+    while (!h2o_linklist_is_empty(&worker->mailbox._messages))
+        h2o_evloop_run(worker->ctx.loop, 0);
+}
+
 static void
 close_loop(struct worker *worker)
 {
+    empty_mailbox(worker);
     h2o_socket_close(worker->listener);
     if (worker->accept.ssl_ctx != NULL)
         SSL_CTX_free(worker->accept.ssl_ctx);
@@ -326,7 +346,7 @@ run_worker(void *self)
     open_loop(worker);
     must(sem_post(&worker->opened) == 0);
     start_accepting(worker);
-    while (!atomic_load(&api->stopping)) {
+    while (!worker->ending) {
         h2o_evloop_run(worker->ctx.loop, ROUND_MS);
         refresh(worker);
         int64_t now = clock.monotonic_us(clock.self);
