@@ -249,7 +249,7 @@ find_token(struct call *call)
         return (struct str){0};
     h2o_iovec_t value = req->headers.entries[at].value;
     struct str text = {value.base, value.len};
-    if (glob_match_nocase(STR("bearer *"), text))
+    if (str_starts(text, STR("Bearer ")) || glob_match_nocase(STR("bearer *"), text))
         return behind(text, 7);
     if (call->route->handle == ingest_fusionauth && glob_match_nocase(STR("basic *"), text))
         return basic_password(call, behind(text, 6));

@@ -31,6 +31,16 @@ on_request_gone(void *self)
         call_recycle(call);
 }
 
+static void
+write_request_id(struct call *call)
+{
+    struct worker *worker = call->worker;
+    const uint32_t parts[] = {htonl(worker->request_seed), htonl(worker->request_number++)};
+    memcpy(call->request_id, "req_", 4);
+    hex_encode(parts, sizeof parts, call->request_id + 4);
+    call->request_id[4 + 2 * sizeof parts] = '\0';
+}
+
 struct call *
 call_new(struct worker *worker, h2o_req_t *req)
 {
@@ -50,8 +60,7 @@ call_new(struct worker *worker, h2o_req_t *req)
     call->taken_at_us = clock.wall_us(clock.self);
     call->access = worker_access(worker);
     atomic_fetch_add(&call->access->references, 1);
-    snprintf(call->request_id, sizeof call->request_id, "req_%08x%08x", worker->request_seed,
-             worker->request_number++);
+    write_request_id(call);
     call->submission.sink = &worker->sink;
     call->submission.sender = call;
     struct link *link = h2o_mem_alloc_shared(&req->pool, sizeof *link, on_request_gone);
@@ -169,8 +178,9 @@ check_media(struct call *call)
     struct str type = str_split(&rest, ';');
     while (type.len > 0 && type.ptr[type.len - 1] == ' ')
         type.len--;
-    bool ndjson = glob_match_nocase(STR("application/x-ndjson"), type);
-    bool json = type.len == 0 || glob_match_nocase(STR("application/json"), type) ||
+    bool plain = str_equal(type, STR("application/json")); /* as nearly all write it */
+    bool ndjson = !plain && glob_match_nocase(STR("application/x-ndjson"), type);
+    bool json = plain || type.len == 0 || glob_match_nocase(STR("application/json"), type) ||
                 glob_match_nocase(STR("application/*+json"), type);
     call->media_type = ndjson ? STR("ndjson") : STR("json");
     unsigned kind = ndjson ? MEDIA_NDJSON : json ? MEDIA_JSON : 0;

@@ -68,6 +68,31 @@ copy_short(char *to, const char *from, size_t len)
     return copy_up_to_special(to, from, len) == len;
 }
 
+/* Sixteen bytes, or as many as one register of the machine takes, each on its own. */
+typedef unsigned char block __attribute__((vector_size(16)));
+
+static block
+take_block(char *to, const char *from)
+{
+    block bytes;
+    memcpy(&bytes, from, sizeof bytes);
+    memcpy(to, &bytes, sizeof bytes);
+    return (block)(bytes < 0x20) | (block)(bytes == '"') | (block)(bytes == '\\');
+}
+
+/* As copy_plain, of at least one block. */
+static bool
+copy_blocks(char *to, const char *from, size_t len)
+{
+    uint64_t halves[2];
+    block special = {0};
+    for (size_t i = 0; i + sizeof special < len; i += sizeof special)
+        special |= take_block(to + i, from + i);
+    special |= take_block(to + len - sizeof special, from + len - sizeof special);
+    memcpy(halves, &special, sizeof halves);
+    return (halves[0] | halves[1]) == 0;
+}
+
 /* Copies all to `to`, eight bytes at a time, the last eight over some of those before; false when
  * a byte needs an escape. Most strings are short, and a loop over single bytes at their end would
  * take longer than all the rest. */
@@ -76,6 +101,8 @@ copy_plain(char *to, const char *from, size_t len)
 {
     if (len < 8)
         return copy_short(to, from, len);
+    if (len >= sizeof(block))
+        return copy_blocks(to, from, len);
     uint64_t word, special = 0;
     for (size_t i = 0; i + 8 < len; i += 8) {
         memcpy(&word, from + i, 8);
