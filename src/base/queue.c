@@ -195,6 +195,8 @@ queue_wake(struct queue *queue)
 {
     lock(queue);
     queue->woken = true;
-    pthread_cond_signal(&queue->changed);
+    bool wanted = queue->waiting > 0;
     unlock(queue);
+    if (wanted)
+        pthread_cond_signal(&queue->changed);
 }

@@ -196,8 +196,9 @@ serve(struct log *log, struct commit *commit)
     log->in_flight = NULL;
     log->failed = !ok;
     log->failure = err;
-    pthread_cond_broadcast(&log->to_owner);
     pthread_mutex_unlock(&log->mutex);
+    /* Not under the mutex, here and below: it is the first thing that who wakes up wants. */
+    pthread_cond_broadcast(&log->to_owner);
 }
 
 static void *
@@ -254,8 +255,8 @@ hand_over(struct log *log)
     pthread_mutex_lock(&log->mutex);
     log->in_flight = commit;
     log->linked = false;
-    pthread_cond_signal(&log->to_writer);
     pthread_mutex_unlock(&log->mutex);
+    pthread_cond_signal(&log->to_writer);
 
     log->building = other_commit(log);
     clear(log->building);
@@ -263,8 +264,8 @@ hand_over(struct log *log)
 
     pthread_mutex_lock(&log->mutex);
     log->linked = true;
-    pthread_cond_signal(&log->to_writer);
     pthread_mutex_unlock(&log->mutex);
+    pthread_cond_signal(&log->to_writer);
 }
 
 bool
