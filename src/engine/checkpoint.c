@@ -350,24 +350,29 @@ keeping_last(struct engine *engine)
 
 /* -- the keeper's side ------------------------------------------------------------- */
 
+struct sorted {
+    struct dirt_place *places;
+    size_t count, at;
+};
+
 struct writing {
-    struct checkpoint *checkpoint;
-    struct dirt_chunk *chunk;
-    size_t at;
-    int phase; /* 0 found, 1 overtaken, 2 rules */
+    struct sorted lists[2]; /* what was found, and over it what was overtaken */
+    size_t list;            /* in hand; after both, the rules */
     struct rule_row *rule;
 };
 
-static bool
-next_state(struct writing *writing, struct store_state *row_out)
+static struct sorted
+sort(const struct dirt *dirt)
 {
-    while (writing->chunk != NULL && writing->at == writing->chunk->count) {
-        writing->chunk = writing->chunk->next;
-        writing->at = 0;
-    }
-    if (writing->chunk == NULL)
+    return (struct sorted){.places = dirt_sort(dirt), .count = dirt->rows};
+}
+
+static bool
+next_state(struct sorted *list, struct store_state *row_out)
+{
+    if (list->at == list->count)
         return false;
-    const struct dirt_row *row = &writing->chunk->rows[writing->at++];
+    const struct dirt_row *row = list->places[list->at++].row;
     const struct detect_cell *cell = row->cell;
     *row_out = (struct store_state){
         .table = row->lineage->table_name,
@@ -383,13 +388,9 @@ static bool
 next_row(void *self, struct store_state *row_out)
 {
     struct writing *writing = self;
-    while (writing->phase < 2) {
-        if (next_state(writing, row_out))
+    for (; writing->list < COUNT_OF(writing->lists); writing->list++)
+        if (next_state(&writing->lists[writing->list], row_out))
             return true;
-        writing->phase++;
-        writing->chunk = writing->checkpoint->overtaken.first;
-        writing->at = 0;
-    }
     struct rule_row *rule = writing->rule;
     if (rule == NULL)
         return false;
@@ -407,13 +408,15 @@ static bool
 write_checkpoint(struct engine *engine, struct checkpoint *checkpoint, struct err *err)
 {
     struct writing writing = {
-        .checkpoint = checkpoint,
-        .chunk = checkpoint->found.first,
+        .lists = {sort(&checkpoint->found), sort(&checkpoint->overtaken)},
         .rule = checkpoint->rules.first,
     };
-    return store_states_write(engine->options.states, (int64_t)checkpoint->position,
-                              log_seed(engine->log), next_row, &writing, checkpoint->dropped.items,
-                              checkpoint->dropped.count, err);
+    bool ok = store_states_write(engine->options.states, (int64_t)checkpoint->position,
+                                 log_seed(engine->log), next_row, &writing,
+                                 checkpoint->dropped.items, checkpoint->dropped.count, err);
+    for (size_t i = 0; i < COUNT_OF(writing.lists); i++)
+        base_free(writing.lists[i].places);
+    return ok;
 }
 
 /* With the lock held; lets go of it meanwhile. */

@@ -4,6 +4,8 @@
  * more than once: rows only say where to look. */
 #include "engine/engine_priv.h"
 
+#include <stdlib.h>
+
 static size_t
 weight(const struct detect_cell *cell)
 {
@@ -25,6 +27,31 @@ dirt_add(struct dirt *dirt, struct lineage *lineage, struct detect_cell *cell, b
     chunk->rows[chunk->count++] = (struct dirt_row){lineage, cell, gone};
     dirt->rows++;
     dirt->bytes += weight(cell);
+}
+
+static int
+compare_places(const void *left, const void *right)
+{
+    const struct dirt_place *a = left, *b = right;
+    const struct detect_cell *x = a->row->cell, *y = b->row->cell;
+    if (a->row->lineage != b->row->lineage)
+        return a->row->lineage < b->row->lineage ? -1 : 1;
+    int order =
+        str_compare((struct str){x->bytes, x->subject_len}, (struct str){y->bytes, y->subject_len});
+    return order != 0 ? order : (a->number > b->number) - (a->number < b->number);
+}
+
+struct dirt_place *
+dirt_sort(const struct dirt *dirt)
+{
+    struct dirt_place *places = base_alloc(dirt->rows + 1, sizeof *places);
+    size_t count = 0;
+    for (const struct dirt_chunk *chunk = dirt->first; chunk != NULL; chunk = chunk->next)
+        for (size_t i = chunk->taken; i < chunk->count; i++, count++)
+            places[count] = (struct dirt_place){&chunk->rows[i], count};
+    must(count == dirt->rows);
+    qsort(places, count, sizeof *places, compare_places);
+    return places;
 }
 
 bool

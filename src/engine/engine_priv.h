@@ -139,6 +139,13 @@ struct dirt {
 };
 /* Takes over the reference to the cell. */
 void dirt_add(struct dirt *dirt, struct lineage *lineage, struct detect_cell *cell, bool gone);
+/* All rows, by lineage and subject, those of one subject as they came: so a tree on disk is written
+ * from one end to the other. base_free it. */
+struct dirt_place {
+    const struct dirt_row *row;
+    size_t number; /* when it came */
+};
+struct dirt_place *dirt_sort(const struct dirt *dirt);
 bool dirt_take(struct dirt *dirt, struct dirt_row *row_out); /* the reference goes with it */
 void dirt_join(struct dirt *dirt, struct dirt *more);
 void dirt_clear(struct dirt *dirt);
