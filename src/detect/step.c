@@ -247,6 +247,9 @@ detect_warm(const struct detect_rule *rule, const struct detect_table *table,
     for (size_t i = 0; i < count && hashed < DETECT_WARM; i++) {
         struct subject room;
         struct str subject;
+        /* To make a subject of several fields takes longer than to see that none is wanted. */
+        if (rule->type->subject != NULL && !detect_sees(rule, events[i]))
+            continue;
         if (find_subject(rule, -1, events[i], &room, &subject))
             hashes[hashed++] = table_hash(table, subject);
     }

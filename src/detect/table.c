@@ -20,7 +20,7 @@ struct detect_table {
     struct node
         *nodes; /* [0] is the list's head: its `older` is the newest, its `newer` the oldest */
     uint32_t *buckets;
-    uint32_t cap; /* of nodes and of buckets, a power of two */
+    uint32_t cap; /* of nodes, a power of two; of buckets there are twice as many */
     uint32_t used, free;
     size_t count, max, bytes;
     uint64_t dropped, late;
@@ -87,7 +87,7 @@ detect_table_new(size_t subjects_max)
                                                                          : subjects_max;
     table->cap = NODES_FIRST;
     table->nodes = base_alloc(table->cap, sizeof *table->nodes);
-    table->buckets = base_alloc(table->cap, sizeof *table->buckets);
+    table->buckets = base_alloc(2 * table->cap, sizeof *table->buckets);
     table->used = 1;
     /* Senders choose subjects; where a table lies they do not know. Nothing seen from outside
      * depends on it. */
@@ -109,6 +109,13 @@ detect_table_free(struct detect_table *table)
     base_free(table);
 }
 
+/* Twice as many as nodes: to pass by the node of another is a wait for memory each time. */
+static uint32_t
+bucket_mask(const struct detect_table *table)
+{
+    return 2 * table->cap - 1;
+}
+
 uint32_t
 table_hash(const struct detect_table *table, struct str subject)
 {
@@ -122,11 +129,11 @@ table_warm(const struct detect_table *table, const uint32_t *hashes, size_t coun
 {
     enum { LINE = 64 };
     for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&table->buckets[hashes[i] & (table->cap - 1)]);
+        __builtin_prefetch(&table->buckets[hashes[i] & bucket_mask(table)]);
     for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&table->nodes[table->buckets[hashes[i] & (table->cap - 1)]]);
+        __builtin_prefetch(&table->nodes[table->buckets[hashes[i] & bucket_mask(table)]]);
     for (size_t i = 0; i < count; i++) {
-        const struct node *node = &table->nodes[table->buckets[hashes[i] & (table->cap - 1)]];
+        const struct node *node = &table->nodes[table->buckets[hashes[i] & bucket_mask(table)]];
         if (node->cell == NULL)
             continue;
         __builtin_prefetch(node->cell);
@@ -138,7 +145,7 @@ table_warm(const struct detect_table *table, const uint32_t *hashes, size_t coun
 static uint32_t
 find(const struct detect_table *table, struct str subject, uint32_t hash)
 {
-    uint32_t at = table->buckets[hash & (table->cap - 1)];
+    uint32_t at = table->buckets[hash & bucket_mask(table)];
     for (; at != NONE; at = table->nodes[at].chain)
         if (table->nodes[at].hash == hash && str_equal(subject_of(table->nodes[at].cell), subject))
             return at;
@@ -151,10 +158,10 @@ grow(struct detect_table *table)
     uint32_t cap = table->cap * 2;
     table->nodes = base_realloc(table->nodes, cap * sizeof *table->nodes);
     base_free(table->buckets);
-    table->buckets = base_alloc(cap, sizeof *table->buckets);
+    table->buckets = base_alloc(2 * cap, sizeof *table->buckets);
     table->cap = cap;
     for (uint32_t i = 1; i < table->used; i++) { /* no node is free, or there were room */
-        uint32_t *bucket = &table->buckets[table->nodes[i].hash & (cap - 1)];
+        uint32_t *bucket = &table->buckets[table->nodes[i].hash & (2 * cap - 1)];
         table->nodes[i].chain = *bucket;
         *bucket = i;
     }
@@ -214,7 +221,7 @@ add_node(struct detect_table *table, struct detect_cell *cell, uint32_t hash)
             grow(table);
         at = table->used++;
     }
-    uint32_t *bucket = &table->buckets[hash & (table->cap - 1)];
+    uint32_t *bucket = &table->buckets[hash & bucket_mask(table)];
     table->nodes[at] = (struct node){.cell = cell, .hash = hash, .chain = *bucket};
     *bucket = at;
     link_node(table, at);
@@ -227,7 +234,7 @@ static void
 remove_node(struct detect_table *table, uint32_t at)
 {
     struct node *node = &table->nodes[at];
-    uint32_t *link = &table->buckets[node->hash & (table->cap - 1)];
+    uint32_t *link = &table->buckets[node->hash & bucket_mask(table)];
     while (*link != at)
         link = &table->nodes[*link].chain;
     *link = node->chain;
@@ -378,7 +385,7 @@ detect_table_count(const struct detect_table *table)
 size_t
 detect_table_bytes(const struct detect_table *table)
 {
-    return table->bytes + table->cap * (sizeof *table->nodes + sizeof *table->buckets);
+    return table->bytes + table->cap * (sizeof *table->nodes + 2 * sizeof *table->buckets);
 }
 
 uint64_t
