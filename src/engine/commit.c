@@ -316,7 +316,8 @@ engine_hand_over(struct engine *engine)
     bool taken = journal_commit(engine->journal, on_commit_done, commit, &err);
     bool landed = take_down(engine, &before);
     if (!taken) {
-        struct err why = landed ? err : before->err;
+        must(landed || before != NULL);
+        struct err why = landed || before == NULL ? err : before->err;
         if (landed && before != NULL)
             land(engine, before);
         fail(engine, landed ? NULL : before, &why);

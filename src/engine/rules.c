@@ -90,7 +90,7 @@ make_room(struct workspaces *workspaces)
         return;
     struct workspaces more = {.cap = workspaces->cap == 0 ? 64 : workspaces->cap * 2,
                               .count = workspaces->count};
-    more.slots = base_alloc(more.cap, sizeof *more.slots);
+    more.slots = base_alloc(more.cap, sizeof(struct workspace *));
     for (size_t i = 0; i < workspaces->cap; i++)
         if (workspaces->slots[i] != NULL)
             *slot_of(&more, workspaces->slots[i]->id) = workspaces->slots[i];

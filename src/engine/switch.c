@@ -253,6 +253,7 @@ engine_switch_landed(struct engine *engine, struct switch_request *request)
         if (item->kind != SWITCH_AMEND && item->old != NULL)
             retire(engine, item->old);
         if (item->kind != SWITCH_OUT) {
+            must(now != NULL);
             base_free((char *)(uintptr_t)now->row.ptr);
             now->row = base_copy(item->row);
         }
