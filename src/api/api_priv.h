@@ -320,7 +320,7 @@ struct worker {
     bool accepting, stopping, ending;
     pthread_mutex_t inbox_lock; /* guards the inbox: calls that other threads have finished with */
     struct call *inbox, **inbox_end;
-    bool told_to_end; /* under the lock too */
+    bool told_to_end;                  /* under the lock too */
     _Atomic uint64_t answers[6];       /* by hundreds of the status */
     _Atomic uint64_t open_connections; /* for metrics */
     _Atomic uint64_t refused;          /* overloaded */

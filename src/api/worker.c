@@ -308,8 +308,8 @@ open_loop(struct worker *worker)
     worker->listener->data = worker;
 }
 
-/* Nothing is lent any more, and whoever told it to end did so under the inbox's lock: what is to come
- * has been sent. */
+/* Nothing is lent any more, and whoever told it to end did so under the inbox's lock: what is to
+ * come has been sent. */
 static void
 empty_mailbox(struct worker *worker)
 {
