@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { mkdir, rm } from "node:fs/promises";
 import http from "node:http";
 import path from "node:path";
@@ -46,8 +46,7 @@ class Listening {
       env: { ...process.env, ...env },
     });
     let said = "";
-    this.child.stderr.on("data", (data) => { said += data; process.env.NOISY && process.stderr.write(data); });
-    this.child.on("close", (c, s) => process.env.NOISY && console.error(name, "ended", c, s));
+    this.child.stderr.on("data", (data) => (said += data));
     const lines = readline.createInterface({ input: this.child.stdout });
     for await (const line of lines) {
       const found = /^listening on (http:.*:(\d+))$/.exec(line);
@@ -107,8 +106,14 @@ export class Server extends Listening {
     return answer.headers.get("content-type").includes("json") ? JSON.parse(text) : text;
   }
 
-  /** Makes the rules and waits until all are active. */
-  async makeRules(rules) {
+  /** These rules and no others (a new folder has some of its own), once all are active. */
+  async setRules(rules) {
+    const { data: others } = await this.ask("GET", "/api/v1/rules");
+    for (const { id } of others) await this.ask("DELETE", `/api/v1/rules/${id}`);
+    await this.addRules(rules);
+  }
+
+  async addRules(rules) {
     for (const rule of rules) await this.ask("POST", "/api/v1/rules", rule);
     for (;;) {
       const { data } = await this.ask("GET", "/api/v1/rules");
@@ -119,18 +124,6 @@ export class Server extends Listening {
   async metric(name) {
     const text = await this.ask("GET", "/metrics");
     return Number(new RegExp(`^tocsin_${name} (\\S+)$`, "m").exec(text)[1]);
-  }
-
-  /** Bytes of the sealed segments, and how many records lie in them. */
-  async sealed() {
-    while ((await this.metric("log_seals_waiting")) > 0);
-    return { bytes: await this.metric("log_sealed_bytes") };
-  }
-
-  /** Bytes of the files of its log. */
-  logFiles() {
-    const log = path.join(this.data, "log");
-    return readdirSync(log).map((name) => ({ name, bytes: statSync(path.join(log, name)).size }));
   }
 }
 

@@ -1,6 +1,6 @@
 // Measures what figures.md sets goals for, and prints it as a table. See README.md.
 
-import { openSync } from "node:fs";
+import { openSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import path from "node:path";
 import { clear, folder, geoOptions, run, Server, startCeiling, startReceiver } from "./programs.mjs";
@@ -124,7 +124,7 @@ function ingestRows(got, suffix, goals) {
 async function withServer(options, use) {
   const server = await new Server().begin(options);
   try {
-    await server.makeRules(rules);
+    await server.setRules(rules);
     const warm = await singles(server, { count: 20_000 });
     const ceiling = await startCeiling(cpus().length, warm.body_bytes);
     try {
@@ -159,7 +159,6 @@ async function slow() {
 async function replay() {
   const events = path.join(folder, "events.ndjson");
   const written = path.join(folder, "rules.json");
-  const { writeFileSync } = await import("node:fs");
   writeFileSync(written, JSON.stringify({ rules }));
   const count = Math.min(EVENTS, 1_000_000);
   await run("load", ["--print", String(count)], { stdout: openSync(events, "w") });
@@ -181,7 +180,7 @@ async function webhook() {
   const receiver = await startReceiver();
   const allow = ["--webhook-allow", "127.0.0.0/8"];
   await withServer({ name: "webhook", args: allow }, async (server) => {
-    await server.makeRules([
+    await server.addRules([
       {
         name: "rung",
         rule_type: "watched_action",
@@ -257,7 +256,7 @@ async function diskRow(server) {
 async function grow() {
   let server = await new Server().begin({ name: "grow" });
   try {
-    await server.makeRules(rules);
+    await server.setRules(rules);
     const first = await batches(server, EVENTS / 10);
     const early = await ask(server);
     await batches(server, EVENTS * 0.8);
