@@ -235,6 +235,15 @@ void commands_test_done(struct notify *notify, struct test *test,
 /* Nobody is answered any more: not those that wait, and not those that will ask. */
 void commands_refuse(struct notify *notify);
 
+/* -- mail (post.c) ------------------------------------- */
+
+/* Writes to the owners and admins of a workspace: the subject is one line, the text plain, its
+ * lines ended by "\n". For the notify thread. It is kept in the store and goes out like every
+ * delivery, with retries and after a crash too. Where no mail can be sent, the operator is told
+ * instead. ERR_IO: the store says no, and nothing was kept. */
+bool post_notice(struct notify *notify, struct str workspace_id, struct str subject,
+                 struct str text, struct err *err) MUST_USE;
+
 /* -- all of it
  * -------------------------------------------------------------------------------------- */
 
