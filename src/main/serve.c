@@ -117,6 +117,8 @@ open_notify(struct server *server, struct err *err)
                                      .clock = server->clock,
                                      .random = server->random,
                                      .version = TOCSIN_VERSION};
+    if (server->options->public_url != NULL)
+        options.public_url = str_from(server->options->public_url);
     return notify_transport_curl(server->options->allowed, server->options->webhook_allow.count,
                                  &options.transport, err) &&
            notify_new(&options, &server->notify, err);

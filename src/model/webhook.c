@@ -79,6 +79,19 @@ webhook_event_is_of(enum webhook_event event, enum webhook_format format)
 }
 
 bool
+webhook_event_is_login(enum webhook_event event)
+{
+    must((size_t)event < COUNT_OF(kinds));
+    return kinds[event].format == WEBHOOK_FUSIONAUTH;
+}
+
+bool
+webhook_event_is_plain(enum webhook_event event)
+{
+    return event == WEBHOOK_LOGIN_SUCCESS || event == WEBHOOK_LOGIN_FAILED;
+}
+
+bool
 webhook_login_kind(const struct event *event, enum webhook_event *kind_out)
 {
     /* FusionAuth calls a session that is used again a login, and tells of it as one. */

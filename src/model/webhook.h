@@ -30,6 +30,8 @@ enum webhook_event {
 };
 struct str webhook_event_name(enum webhook_event event);
 bool webhook_event_parse(struct str text, enum webhook_event *event_out) MUST_USE;
+bool webhook_event_is_login(enum webhook_event event); /* of an event, not of an alert */
+bool webhook_event_is_plain(enum webhook_event event); /* of every login, suspicious or not */
 bool webhook_event_is_of(enum webhook_event event, enum webhook_format format);
 /* Which of FusionAuth's a login is (success or failed); false: it is none. */
 bool webhook_login_kind(const struct event *event, enum webhook_event *kind_out);

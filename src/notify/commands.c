@@ -153,7 +153,7 @@ run_test(struct notify *notify, struct test *test)
     char id[ID_SIZE];
     id_new(notify->options.random, "msg_", id);
     buffer_clear(&notify->body);
-    payload_test(&notify->body, test->webhook, flight->began_at, notify->options.random);
+    format_write_test(&notify->body, test->webhook, flight->began_at, notify->options.random);
     flight->test = test;
     notify->flying++;
     struct notify_result failed = {.token = flight->token, .retry_after_us = -1};

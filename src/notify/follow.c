@@ -170,7 +170,7 @@ make_delivery(struct notify *notify, struct lane *lane, const struct occasion *o
     must(row->alert_id_len <= sizeof row->alert_id);
     if (row->alert_id_len > 0)
         memcpy(row->alert_id, occasion->alert_id.ptr, row->alert_id_len);
-    payload_delivery_id(occasion->record_id, occasion->kind, lane->webhook_id, row->id);
+    format_delivery_id(occasion->record_id, occasion->kind, lane->webhook_id, row->id);
     make_room(notify, lane);
 }
 

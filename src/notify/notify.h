@@ -53,6 +53,7 @@ struct notify_options {
     struct random random;              /* for the ±10 % of the schedule */
     struct notify_transport transport; /* taken over: closed by notify_free */
     size_t waiting_max;                /* deliveries per webhook; 0: NOTIFY_WAITING_MAX */
+    struct str public_url;             /* for links; absent: there are none */
     const char *version;               /* for User-Agent: Tocsin/<version>; NULL: none is named */
 };
 

@@ -9,6 +9,7 @@
 #define NOTIFY_PRIV_H
 
 #include "codec/time.h"
+#include "format/format.h"
 #include "notify/notify.h"
 
 #include <pthread.h>
@@ -167,38 +168,6 @@ int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SC
 
 /* What Retry-After says, in microseconds; -1: nothing that can be read (curl.c). */
 int64_t transport_retry_after(struct str value);
-
-/* -- payloads (payload.c, one file per format) ------------------------------------- */
-
-struct payload_alert {
-    struct alert alert;
-    struct json context;        /* an object */
-    bool after_password_change; /* of a sequence that begins with one */
-};
-struct payload_parts {
-    struct arena *arena;
-    struct str workspace_id;
-    enum webhook_event kind;
-    const struct payload_alert *alerts; /* of a login all that the webhook hears of; else the one */
-    size_t alert_count;
-    const struct event *event;
-    const struct event_integrity *integrity;
-    struct json source; /* JSON_ABSENT: there is none */
-};
-typedef void (*payload_fn)(struct buffer *out, const struct payload_parts *parts);
-void payload_immutable(struct buffer *out, const struct payload_parts *parts);
-void payload_fusionauth(struct buffer *out, const struct payload_parts *parts);
-void payload_fusionauth_test(struct buffer *out, int64_t now_us, struct random random);
-
-/* Reads what is told of from the log and writes the body into notify->body, and the delivery's id.
- * ERR_NOT_FOUND: it is not there any more; ERR_INPUT: no writer for this format. */
-bool payload_write(struct notify *notify, const struct job *job, char id_out[static ID_SIZE],
-                   struct err *err) MUST_USE;
-void payload_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
-                  struct random random);
-/* dlv_<uuidv8>: the same for the same record (an alert, or an event), kind and webhook, always. */
-void payload_delivery_id(struct str record_id, enum webhook_event kind, struct str webhook_id,
-                         char out[static ID_SIZE]);
 
 /* -- what FusionAuth's webhooks are signed with (keyring.c) ------------------------------- */
 

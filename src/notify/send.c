@@ -337,6 +337,28 @@ why_not(const struct job *job)
     return NULL;
 }
 
+/* Into notify->body, and the delivery's id. */
+static bool
+write_body(struct notify *notify, const struct job *job, char id_out[static ID_SIZE],
+           struct err *err)
+{
+    const struct webhook *webhook = job->lane->webhook;
+    struct format_reader reader = {.journal = notify->options.journal,
+                                   .store = notify->options.store,
+                                   .parser = notify->parser,
+                                   .arena = &notify->scratch};
+    struct format_parts parts;
+    arena_reset(&notify->scratch);
+    buffer_clear(&notify->body);
+    if (!format_read(&reader, webhook, job->kind, job->record_at, &parts, err))
+        return false;
+    parts.public_url = notify->options.public_url;
+    if (!format_write(&notify->body, &parts, err))
+        return false;
+    format_delivery_id(format_record_id(&parts), job->kind, webhook->id, id_out);
+    return true;
+}
+
 static void
 start_job(struct notify *notify, struct job *job)
 {
@@ -347,7 +369,7 @@ start_job(struct notify *notify, struct job *job)
         send_dead(notify, job, why);
         return;
     }
-    if (!payload_write(notify, job, id, &err)) {
+    if (!write_body(notify, job, id, &err)) {
         if (err.code != ERR_IO) {
             send_dead(notify, job, err.text);
             return;

@@ -1,10 +1,10 @@
-/* format_fusionauth - a login as FusionAuth's own webhooks tell of it, so that a receiver written
+/* fusionauth - a login as FusionAuth's own webhooks tell of it, so that a receiver written
  * for them needs no change.
  *
  * Names are sorted, nulls are left out, instants are milliseconds since 1970. What FusionAuth sent
  * of this login is told again as it was; a login from elsewhere is told with what is known of it.
  * Why the login is suspicious stands in `info.data.tocsin`, which belongs to us. */
-#include "notify/notify_priv.h"
+#include "format/format_priv.h"
 
 #include "codec/hash.h"
 #include "codec/text.h"
@@ -101,7 +101,7 @@ first_of(struct str a, struct str b)
 
 /* What FusionAuth sent under its name, else what is kept of it under ours. */
 static struct str
-told(const struct payload_parts *parts, const char *name, const char *kept_as)
+told(const struct format_parts *parts, const char *name, const char *kept_as)
 {
     return first_of(text_of(&parts->source, name), text_of(&parts->event->metadata, kept_as));
 }
@@ -143,7 +143,7 @@ write_place(struct arena *arena, const struct place *place)
 
 /* FusionAuth's own place, where its plan has one; else where we put the address. */
 static struct json
-location_of(const struct payload_parts *parts, const struct json *info)
+location_of(const struct format_parts *parts, const struct json *info)
 {
     const struct event_location *ours = &parts->event->location;
     const struct json *theirs = json_get(info, STR("location"));
@@ -161,7 +161,7 @@ location_of(const struct payload_parts *parts, const struct json *info)
 }
 
 static struct json
-alert_of(const struct payload_parts *parts, const struct payload_alert *from)
+alert_of(const struct format_parts *parts, const struct format_alert *from)
 {
     const struct alert *alert = &from->alert;
     struct object object = {.arena = parts->arena};
@@ -181,7 +181,7 @@ alert_of(const struct payload_parts *parts, const struct payload_alert *from)
 }
 
 static struct json
-tocsin_of(const struct payload_parts *parts)
+tocsin_of(const struct format_parts *parts)
 {
     struct object object = {.arena = parts->arena};
     struct json *alerts = arena_array(parts->arena, parts->alert_count, struct json);
@@ -189,13 +189,13 @@ tocsin_of(const struct payload_parts *parts)
         alerts[i] = alert_of(parts, &parts->alerts[i]);
     put(&object, "alerts", array_of(parts->arena, alerts, alerts == NULL ? 0 : parts->alert_count));
     put_text(&object, "event_id", parts->event->id);
-    put_text(&object, "workspace_id", parts->workspace_id);
+    put_text(&object, "workspace_id", parts->webhook->workspace_id);
     return finished(&object);
 }
 
 /* Whatever stood there, and our part where there is something to explain. */
 static struct json
-data_of(const struct payload_parts *parts, const struct json *info)
+data_of(const struct format_parts *parts, const struct json *info)
 {
     const struct json *theirs = json_get(info, STR("data"));
     bool is_object = theirs->type == JSON_OBJECT;
@@ -215,7 +215,7 @@ data_of(const struct payload_parts *parts, const struct json *info)
 
 /* As FusionAuth names a browser: "macOS Chrome". */
 static struct str
-device_name(const struct payload_parts *parts)
+device_name(const struct format_parts *parts)
 {
     const struct event_device *device = &parts->event->device;
     if (device->os.len == 0 || device->browser.len == 0)
@@ -231,14 +231,14 @@ device_name(const struct payload_parts *parts)
 }
 
 static struct str
-address_of(const struct payload_parts *parts)
+address_of(const struct format_parts *parts)
 {
     const struct event *event = parts->event;
     return first_of(event->ip_address, text_of(&event->metadata, "ip_address_raw"));
 }
 
 static struct json
-info_of(const struct payload_parts *parts)
+info_of(const struct format_parts *parts)
 {
     const struct event *event = parts->event;
     const struct json *info = json_get(&parts->source, STR("info"));
@@ -263,7 +263,7 @@ info_of(const struct payload_parts *parts)
 
 /* Only the names that FusionAuth defines; what it has no name for is told in our own part. */
 static struct str
-threat_of(const struct payload_alert *from)
+threat_of(const struct format_alert *from)
 {
     static const struct {
         const char *rule_type, *threat;
@@ -281,7 +281,7 @@ threat_of(const struct payload_alert *from)
 }
 
 static struct json
-threats_of(const struct payload_parts *parts)
+threats_of(const struct format_parts *parts)
 {
     struct json found[MEMBERS_MAX];
     size_t count = 0;
@@ -298,7 +298,7 @@ threats_of(const struct payload_parts *parts)
 
 /* The user as FusionAuth sent it, without secrets; else the least that is a user. */
 static struct json
-user_of(const struct payload_parts *parts)
+user_of(const struct format_parts *parts)
 {
     const struct event *event = parts->event;
     const struct json *sent = json_get(&parts->source, STR("user"));
@@ -323,7 +323,7 @@ user_of(const struct payload_parts *parts)
 
 /* The same whenever this is sent, so that a receiver can tell a duplicate. */
 static struct str
-id_of(const struct payload_parts *parts)
+id_of(const struct format_parts *parts)
 {
     struct buffer both;
     unsigned char hash[SHA256_SIZE];
@@ -341,7 +341,7 @@ id_of(const struct payload_parts *parts)
 }
 
 static struct json
-reason_of(const struct payload_parts *parts)
+reason_of(const struct format_parts *parts)
 {
     const struct json *sent = json_get(&parts->source, STR("reason"));
     if (sent->type == JSON_OBJECT)
@@ -353,7 +353,7 @@ reason_of(const struct payload_parts *parts)
 }
 
 void
-payload_fusionauth(struct buffer *out, const struct payload_parts *parts)
+fusionauth_write(struct buffer *out, const struct format_parts *parts)
 {
     const struct event *event = parts->event;
     struct object object = {.arena = parts->arena}, whole = {.arena = parts->arena};
@@ -386,8 +386,10 @@ payload_fusionauth(struct buffer *out, const struct payload_parts *parts)
 }
 
 void
-payload_fusionauth_test(struct buffer *out, int64_t now_us, struct random random)
+fusionauth_write_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
+                      struct random random)
 {
+    (void)webhook;
     char id[UUID_TEXT_SIZE];
     struct uuid uuid = uuid_v4(random);
     uuid_format(&uuid, id);

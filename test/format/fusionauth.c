@@ -1,5 +1,5 @@
 /* A login in FusionAuth's form, made of what there is. */
-#include "notify/notify_priv.h"
+#include "format/format.h"
 
 #include <string.h>
 
@@ -17,11 +17,12 @@ parse(struct arena *arena, const char *text)
 }
 
 static void
-check_written(const struct payload_parts *parts, const char *want)
+check_written(const struct format_parts *parts, const char *want)
 {
     struct buffer out;
     buffer_init(&out, 65536);
-    payload_fusionauth(&out, parts);
+    struct err err = {0};
+    CHECK(format_write(&out, parts, &err));
     buffer_add_char(&out, '\0');
     CHECK_TEXT(out.ptr, want);
     buffer_fini(&out);
@@ -36,7 +37,9 @@ test_a_failed_login_without_anything_known(void)
                           .actor_id = STR("u1"),
                           .action = STR("auth.login_failed"),
                           .occurred_at = 1630383272048999};
-    struct payload_parts parts = {.arena = &arena, .kind = WEBHOOK_LOGIN_FAILED, .event = &event};
+    struct webhook webhook = {.format = WEBHOOK_FUSIONAUTH};
+    struct format_parts parts = {
+        .arena = &arena, .webhook = &webhook, .kind = WEBHOOK_LOGIN_FAILED, .event = &event};
     check_written(&parts,
                   "{\"event\":{\"authenticationType\":\"PASSWORD\",\"createInstant\":1630383272048,"
                   "\"id\":\"d2a1326c-55f3-8204-82ef-bc239a5a2230\",\"info\":{},"
@@ -60,26 +63,28 @@ test_a_suspicious_login_with_a_source(void)
                           .ip_address = STR("10.0.0.1"),
                           .location = {.known = true, .country = STR("DE")},
                           .source = {.kind = STR("fusionauth")}};
-    struct payload_alert alerts[] = {
+    struct format_alert alerts[] = {
         {.alert = {.rule_type = STR("new_device")}},
         {.alert = {.rule_type = STR("new_device")}},
         {.alert = {.rule_type = STR("off_hours")}},
         {.alert = {.rule_type = STR("sequence")}, .after_password_change = true},
     };
-    struct payload_parts parts = {
+    struct webhook webhook = {.format = WEBHOOK_FUSIONAUTH, .workspace_id = STR("ws_1")};
+    struct format_parts parts = {
         .arena = &arena,
+        .webhook = &webhook,
         .kind = WEBHOOK_LOGIN_SUSPICIOUS,
         .alerts = alerts,
         .alert_count = COUNT_OF(alerts),
         .event = &event,
-        .workspace_id = STR("ws_1"),
         .source =
             parse(&arena, "{\"authenticationType\":\"GOOGLE\",\"identityProviderName\":null,"
                           "\"info\":{\"data\":{\"x\":1,\"tocsin\":2}},"
                           "\"user\":{\"id\":\"u1\",\"data\":{\"a\":null,\"b\":{\"c\":null}}}}")};
     struct buffer out;
     buffer_init(&out, 65536);
-    payload_fusionauth(&out, &parts);
+    struct err err = {0};
+    CHECK(format_write(&out, &parts, &err));
     struct json whole;
     buffer_add_char(&out, '\0');
     whole = parse(&arena, out.ptr);
