@@ -245,6 +245,54 @@ glob_match_nocase(struct str pattern, struct str text)
     return match(pattern, text, true);
 }
 
+/* -- mail addresses ---------------------------------------------------------------- */
+
+enum { LOCAL_PART_MAX = 64, DOMAIN_LABEL_MAX = 63 };
+
+static bool
+is_letter_or_digit(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool
+is_atom(struct str text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        if (!is_letter_or_digit(c) && (c == '\0' || strchr("!#$%&'*+-/=?^_`{|}~", c) == NULL))
+            return false;
+    }
+    return text.len > 0;
+}
+
+static bool
+is_domain_label(struct str text)
+{
+    if (text.len == 0 || text.len > DOMAIN_LABEL_MAX || text.ptr[0] == '-' ||
+        text.ptr[text.len - 1] == '-')
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!is_letter_or_digit((unsigned char)text.ptr[i]) && text.ptr[i] != '-')
+            return false;
+    return true;
+}
+
+bool
+mail_address_valid(struct str text)
+{
+    struct str domain = text, local = str_split(&domain, '@');
+    if (text.len > MAIL_ADDRESS_MAX || domain.ptr == NULL || local.len > LOCAL_PART_MAX)
+        return false;
+    while (local.ptr != NULL)
+        if (!is_atom(str_split(&local, '.')))
+            return false;
+    while (domain.ptr != NULL)
+        if (!is_domain_label(str_split(&domain, '.')))
+            return false;
+    return true;
+}
+
 /* -- UUIDs (RFC 9562) --------------------------------------------------------------- */
 
 static void

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-enum { EMAILS_MAX = 20, EMAIL_MAX = 254, COOLDOWN_MAX = 43200 };
+enum { EMAILS_MAX = 20, COOLDOWN_MAX = 43200 };
 
 /* A rule being read. */
 struct draft {
@@ -57,21 +57,6 @@ read_channels(struct reading *reading, const struct json *sent, struct draft *dr
 }
 
 static bool
-is_email(struct str text)
-{
-    size_t ats = 0;
-    if (text.len < 3 || text.len > EMAIL_MAX || text.ptr[0] == '@' || text.ptr[text.len - 1] == '@')
-        return false;
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == ',' || c == ';')
-            return false;
-        ats += c == '@';
-    }
-    return ats == 1;
-}
-
-static bool
 read_emails(struct reading *reading, const struct json *sent, struct draft *draft)
 {
     if (sent->type == JSON_NULL) {
@@ -86,7 +71,7 @@ read_emails(struct reading *reading, const struct json *sent, struct draft *draf
         return false;
     for (uint32_t i = 0; i < sent->count; i++) {
         struct str text = {0};
-        if (sent->items[i].type != JSON_STRING || !is_email(sent->items[i].text))
+        if (sent->items[i].type != JSON_STRING || !mail_address_valid(sent->items[i].text))
             return reading_complain(reading, path_item(reading, STR("emails"), i),
                                     "must be a mail address");
         if (!arena_copy(reading->arena, sent->items[i].text, &text))

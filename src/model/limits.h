@@ -19,6 +19,7 @@
 #define LIMIT_RULE_NAME_BYTES 256
 #define LIMIT_WEBHOOKS        100 /* per workspace */
 #define LIMIT_KEYS            1000
+#define LIMIT_MEMBERS         200 /* per workspace */
 #define LIMIT_WORKSPACES      1000
 #define LIMIT_PAGE            100
 #define LIMIT_PAGE_DEFAULT    25

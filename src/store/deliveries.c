@@ -236,6 +236,17 @@ prune_some(struct sql *sql, int64_t before, struct err *err)
     return true;
 }
 
+static bool
+prune_notices(struct sql *sql, int64_t before, struct err *err)
+{
+    static const char text[] = "DELETE FROM notices WHERE at < ?1";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    sql_bind_int(statement, 1, before);
+    return sql_do(sql, statement, err);
+}
+
 bool
 store_deliveries_prune(struct store *store, int64_t before, struct err *err)
 {
@@ -249,5 +260,8 @@ store_deliveries_prune(struct store *store, int64_t before, struct err *err)
         if (!ok)
             return false;
     }
-    return true;
+    sql_lock(sql);
+    bool ok = prune_notices(sql, before, err);
+    sql_unlock(sql);
+    return ok;
 }

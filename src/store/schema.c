@@ -78,7 +78,18 @@ static const char step_2[] =
     "CREATE INDEX deliveries_by_webhook ON deliveries (webhook_id, created_at);"
     "CREATE INDEX deliveries_by_alert ON deliveries (alert_id);";
 
-static const char *const steps[] = {step_1, step_2};
+/* role: owner, admin, analyst, viewer */
+static const char step_3[] =
+    "CREATE TABLE members (id TEXT PRIMARY KEY, workspace_id TEXT NOT NULL,"
+    " email TEXT NOT NULL COLLATE NOCASE, name TEXT, role TEXT NOT NULL,"
+    " created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL,"
+    " UNIQUE (workspace_id, email)) WITHOUT ROWID;"
+
+    /* what a delivery of the event type "notice" says; at is its record_at */
+    "CREATE TABLE notices (at INTEGER PRIMARY KEY, workspace_id TEXT NOT NULL,"
+    " subject TEXT NOT NULL, text TEXT NOT NULL);";
+
+static const char *const steps[] = {step_1, step_2, step_3};
 _Static_assert(COUNT_OF(steps) == STORE_SCHEMA_VERSION, "a schema version lacks its step");
 
 static bool

@@ -17,14 +17,14 @@
 #include "model/rule.h"
 #include "model/webhook.h"
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 
 struct store;
 /* Opens or makes `folder`/tocsin.db (0600), checks it (quick_check), migrates an older schema. A
  * newer schema, or a file that cannot be read, is ERR_CORRUPT naming the file. */
 bool store_open(const char *folder, struct store **store_out, struct err *err) MUST_USE;
 void store_close(struct store *store);
-/* Counts every change of workspaces, keys, webhooks and settings: who keeps a snapshot of them
+/* Counts every change of workspaces, keys, members, webhooks and settings: who keeps a snapshot of them
  * looks whether it is still the newest. Cheap; any thread. */
 uint64_t store_generation(const struct store *store);
 
@@ -59,6 +59,38 @@ bool store_key_delete(struct store *store, struct str workspace_id, struct str i
 /* workspace_id absent: of all workspaces. */
 bool store_keys(struct store *store, struct str workspace_id, struct arena *arena,
                 struct store_key **list_out, size_t *count_out, struct err *err) MUST_USE;
+
+/* -- members: the people of a workspace, and whom mail goes to -------------------------- */
+enum member_role { MEMBER_OWNER, MEMBER_ADMIN, MEMBER_ANALYST, MEMBER_VIEWER, MEMBER_ROLES };
+extern const struct str store_member_role[MEMBER_ROLES];
+bool store_member_role_parse(struct str text, enum member_role *role_out) MUST_USE;
+struct store_member {
+    struct str workspace_id, id; /* mem_<uuid> */
+    struct str email;            /* once in a workspace, whatever its case */
+    struct str name;             /* absent: none was given */
+    enum member_role role;
+    int64_t created_at, updated_at;
+};
+/* ERR_CONFLICT: the address is taken. ERR_LIMIT beyond LIMIT_MEMBERS. */
+bool store_member_add(struct store *store, const struct store_member *member,
+                      struct err *err) MUST_USE;
+/* Email, name and role; ERR_NOT_FOUND, ERR_CONFLICT. */
+bool store_member_update(struct store *store, const struct store_member *member,
+                         struct err *err) MUST_USE;
+bool store_member_delete(struct store *store, struct str workspace_id, struct str id,
+                         struct err *err) MUST_USE; /* ERR_NOT_FOUND */
+/* workspace_id absent: of all workspaces, one after the other. Oldest first. */
+bool store_members(struct store *store, struct str workspace_id, struct arena *arena,
+                   struct store_member **list_out, size_t *count_out, struct err *err) MUST_USE;
+
+/* -- notices: what the server itself has to say to a workspace's admins ------------------ */
+struct store_notice {
+    struct str workspace_id, subject, text;
+    int64_t at; /* its identity: moved on until no other has it */
+};
+bool store_notice_add(struct store *store, struct store_notice *notice, struct err *err) MUST_USE;
+bool store_notice(struct store *store, int64_t at, struct arena *arena,
+                  struct store_notice *notice_out, struct err *err) MUST_USE; /* ERR_NOT_FOUND */
 
 /* -- rules, as asked for ------------------------------------------------------------- */
 /* Adds or replaces by id; bumps version, and fold_version when conditions, rule_type or enabled
@@ -172,7 +204,7 @@ struct store_delivery_counts {
 };
 bool store_delivery_counts(struct store *store, struct store_delivery_counts *counts_out,
                            struct err *err) MUST_USE;
-/* Removes delivered and dead ones older than that (retention). */
+/* Removes delivered and dead ones older than that (retention), and notices. */
 bool store_deliveries_prune(struct store *store, int64_t before, struct err *err) MUST_USE;
 
 /* -- checkpoints of rule states (state.db, its own connection) -----------------------------

@@ -233,6 +233,40 @@ test_uuid_text_has_one_shape(void)
     CHECK(!uuid_parse(STR(""), &uuid));
 }
 
+static void
+test_a_mail_address_needs_no_quoting(void)
+{
+    static const char *const good[] = {
+        "ana@example.com", "a@b",   "root@localhost",          "first.last+tag@sub.example.co.uk",
+        "o'neil@x-y.org",  "1@1.1", "!#$%&'*+-/=?^_`{|}~@a.b", "ANA@EXAMPLE.COM",
+    };
+    static const char *const bad[] = {
+        "",       "@",       "ana",     "@b",          "a@",         "a@b@c", ".a@b",  "a.@b",
+        "a..b@c", "a@.b",    "a@b.",    "a@b..c",      "a@-b",       "a@b-",  "a b@c", "a@b c",
+        "a@b\n",  "a\r\n@b", "\"a\"@b", "a@[1.2.3.4]", "a,b@c",      "a;b@c", "<a@b>", "a@b>",
+        "a(b)@c", "a:b@c",   "a\\b@c",  "\xc3\xa4@b",  "a@\xc3\xa4", "a@b_c",
+    };
+    for (size_t i = 0; i < COUNT_OF(good); i++)
+        if (!CHECK(mail_address_valid(str_from(good[i]))))
+            printf("# %s\n", good[i]);
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        if (!CHECK(!mail_address_valid(str_from(bad[i]))))
+            printf("# %s\n", bad[i]);
+    CHECK(!mail_address_valid((struct str){"a\0b@c", 5}));
+    CHECK(!mail_address_valid((struct str){0}));
+    char text[400];
+    memset(text, 'a', sizeof text);
+    text[64] = '@';
+    CHECK(mail_address_valid((struct str){text, 100}));
+    CHECK(!mail_address_valid((struct str){text, 64 + 1 + 64})); /* a label too long */
+    for (size_t i = 70; i < sizeof text; i += 50)
+        text[i] = '.';
+    CHECK(mail_address_valid((struct str){text, MAIL_ADDRESS_MAX}));
+    CHECK(!mail_address_valid((struct str){text, MAIL_ADDRESS_MAX + 1}));
+    text[64] = 'a', text[65] = '@';
+    CHECK(!mail_address_valid((struct str){text, 100}));
+}
+
 int
 main(void)
 {
@@ -244,6 +278,7 @@ main(void)
     RUN(test_contains_looks_past_case);
     RUN(test_only_the_star_is_special_in_a_glob);
     RUN(test_hostile_glob_stays_cheap);
+    RUN(test_a_mail_address_needs_no_quoting);
     RUN(test_uuids_carry_version_variant_and_time);
     RUN(test_uuid_text_has_one_shape);
     return tap_done();
