@@ -105,6 +105,10 @@ bool detect_step(const struct detect_rule *rule, struct detect_table *table,
                  const struct event *event, bool quiet, struct arena *arena,
                  struct alert *alert_out);
 
+/* The same, and nothing is kept: the table is as it was. What the next step would raise. */
+bool detect_try(const struct detect_rule *rule, struct detect_table *table,
+                const struct event *event, struct arena *arena, struct alert *alert_out);
+
 /* Asks the processor for the states that these steps will want, so that memory is waited for once
  * and not for each. Changes nothing, and no step needs it; looks at DETECT_WARM events at most. */
 #define DETECT_WARM 16

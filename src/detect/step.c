@@ -14,6 +14,7 @@ struct walk {
     struct detect_table *table;
     const struct event *event;
     bool quiet;
+    bool tries; /* nothing is kept */
 };
 
 struct verdict {
@@ -154,7 +155,7 @@ step_one(const struct walk *walk, const struct detect_rule *rule, int prefix, st
     fold->out = (struct state_writer){scratch.bytes + HEAD_MAX, 0, DETECT_STATE_MAX - HEAD_MAX};
     rule->type->step(rule->conditions, walk->event, fold);
 
-    if (fold->dropped)
+    if (fold->dropped && !walk->tries)
         table_count_late(walk->table);
     verdict = (struct verdict){fold->fired, fold->fired && raises, cooldown.held};
     /* Without a cooldown nobody asks when the last one was. */
@@ -163,7 +164,8 @@ step_one(const struct walk *walk, const struct detect_rule *rule, int prefix, st
         cooldown = (struct cooldown){true, now, 0};
     else if (keeps)
         cooldown.held++;
-    if (fold->changed || keeps)
+    /* No step reads a subject twice, so what is not kept is not missed either. */
+    if ((fold->changed || keeps) && !walk->tries)
         store(walk, subject, &cooldown, fold);
     return verdict;
 }
@@ -256,15 +258,15 @@ detect_warm(const struct detect_rule *rule, const struct detect_table *table,
     table_warm(table, hashes, hashed);
 }
 
-bool
-detect_step(const struct detect_rule *rule, struct detect_table *table, const struct event *event,
-            bool quiet, struct arena *arena, struct alert *alert_out)
+static bool
+walk_rule(const struct walk *walk, const struct detect_rule *rule, struct arena *arena,
+          struct alert *alert_out)
 {
+    const struct event *event = walk->event;
     if (!detect_sees(rule, event))
         return false;
-    const struct walk walk = {table, event, quiet};
     struct fold fold = {.wanted = true};
-    struct verdict verdict = step_rule(&walk, rule, &fold);
+    struct verdict verdict = step_rule(walk, rule, &fold);
     if (!verdict.raised)
         return false;
     if (verdict.held > 0)
@@ -274,4 +276,20 @@ detect_step(const struct detect_rule *rule, struct detect_table *table, const st
     buffer_fini(&fold.reason);
     buffer_fini(&fold.context);
     return true;
+}
+
+bool
+detect_step(const struct detect_rule *rule, struct detect_table *table, const struct event *event,
+            bool quiet, struct arena *arena, struct alert *alert_out)
+{
+    const struct walk walk = {.table = table, .event = event, .quiet = quiet};
+    return walk_rule(&walk, rule, arena, alert_out);
+}
+
+bool
+detect_try(const struct detect_rule *rule, struct detect_table *table, const struct event *event,
+           struct arena *arena, struct alert *alert_out)
+{
+    const struct walk walk = {.table = table, .event = event, .tries = true};
+    return walk_rule(&walk, rule, arena, alert_out);
 }

@@ -32,8 +32,8 @@ add_part(struct buffer *key, struct str text)
     buffer_add(key, absent_as_empty(text));
 }
 
-static struct str
-write_key(struct buffer *key, struct str workspace_id, const struct event *event)
+struct str
+engine_write_key(struct buffer *key, struct str workspace_id, const struct event *event)
 {
     buffer_clear(key);
     add_part(key, workspace_id);
@@ -45,10 +45,11 @@ write_key(struct buffer *key, struct str workspace_id, const struct event *event
 
 /* Where the first event with this key is, 0 if there is none. What is on its way is looked at
  * before the log: it may have landed meanwhile, but then it is still noted here. */
-static bool
-find_first(struct engine *engine, struct str workspace_id, const struct engine_item *item,
-           uint64_t hash, struct str key, log_at *at_out, struct err *err)
+bool
+engine_find_first(struct engine *engine, const struct submission *submission,
+                  const struct engine_item *item, uint64_t hash, log_at *at_out, struct err *err)
 {
+    struct str key = buffer_str(&engine->key);
     if (item->key_found != 0) {
         *at_out = item->key_found;
         return true;
@@ -59,15 +60,14 @@ find_first(struct engine *engine, struct str workspace_id, const struct engine_i
     if (*at_out != 0)
         return true;
     struct log_span span = {.from = item->key_looked_to + 1, .to = UINT64_MAX};
-    return journal_find_key(engine->journal, workspace_id, item->event.tenant_id,
+    return journal_find_key(engine->journal, submission->workspace_id, item->event.tenant_id,
                             item->event.idempotency_key, span, at_out, err);
 }
 
 /* -- detecting --------------------------------------------------------------------- */
 
-/* The sender's limit is for what was sent; what the engine adds comes on top. */
-static void
-make_room(struct arena *arena)
+void
+engine_make_room(struct arena *arena)
 {
     if (arena->limit - arena->total < ARENA_ROOM)
         arena->limit = arena->total + ARENA_ROOM;
@@ -77,7 +77,7 @@ static void
 step_one(struct engine *engine, struct submission *submission, struct lineage *lineage,
          const struct event *event, size_t *count)
 {
-    make_room(&submission->arena);
+    engine_make_room(&submission->arena);
     engine->found = grow(engine->found, *count, &engine->found_cap, sizeof *engine->found);
     struct alert *alert = &engine->found[*count];
     if (!detect_step(lineage->compiled, lineage->table, event, false, &submission->arena, alert))
@@ -196,7 +196,7 @@ detect_item(struct engine *engine, struct submission *submission, const struct w
         bytes += item->source.len + RECORD_OVERHEAD;
     if (count == 0)
         return bytes;
-    make_room(&submission->arena);
+    engine_make_room(&submission->arena);
     item->alerts = arena_array(&submission->arena, count, struct alert);
     must(item->alerts != NULL);
     memcpy(item->alerts, engine->found, count * sizeof *engine->found);
@@ -256,11 +256,11 @@ take_item(struct engine *engine, struct submission *submission, const struct wor
     if (item->event.idempotency_key.len == 0)
         return store_item(engine, submission, workspace, item, err);
 
-    struct str key = write_key(&engine->key, submission->workspace_id, &item->event);
+    struct str key = engine_write_key(&engine->key, submission->workspace_id, &item->event);
     uint64_t hash = hash64(0, key.ptr, key.len);
     log_at first = 0;
     struct err unreadable = {0};
-    if (!find_first(engine, submission->workspace_id, item, hash, key, &first, &unreadable)) {
+    if (!engine_find_first(engine, submission, item, hash, &first, &unreadable)) {
         diag_warn("engine: idempotency key: %s", unreadable.text);
         fail_item(item);
         return TAKEN;
@@ -269,6 +269,10 @@ take_item(struct engine *engine, struct submission *submission, const struct wor
         item->status = ENGINE_DUPLICATE;
         item->at = first;
         engine->building->duplicates++;
+        return TAKEN;
+    }
+    if (!submission->holds && engine_is_held(engine, hash, key)) {
+        item->status = ENGINE_HELD;
         return TAKEN;
     }
     enum taken taken = store_item(engine, submission, workspace, item, err);
@@ -340,6 +344,12 @@ engine_take_turn(struct engine *engine)
     struct commit *commit = engine->building;
     struct err err = {0};
     size_t first = submission->progress;
+    if (submission->trial && engine_try(engine, submission)) {
+        step_out(engine, submission);
+        leave_queue(engine, submission);
+        submission->sink->done(submission->sink->self, submission);
+        return;
+    }
     stamp_look(&engine->stamp);
     bool broken = take_items(engine, submission, &err) == BROKEN;
     /* An item that broke the commit is part of what fails with it. */

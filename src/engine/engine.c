@@ -156,6 +156,7 @@ engine_new(const struct engine_options *options)
         commit_init(&engine->commits[i], engine);
     engine->building = &engine->commits[0];
     keeping_init(engine);
+    held_keys_init(&engine->held);
     return engine;
 }
 
@@ -164,6 +165,7 @@ static void
 engine_free(struct engine *engine)
 {
     keeping_fini(engine);
+    held_keys_fini(&engine->held);
     learning_fini(engine);
     standings_free(&engine->standings);
     for (struct lineage *lineage = engine->landed; lineage != NULL; lineage = lineage->next)

@@ -34,6 +34,8 @@ enum engine_status {
     ENGINE_STORED,    /* at, integrity, alerts are set */
     ENGINE_DUPLICATE, /* the key was seen: `at` is the first one's position (durable by now) */
     ENGINE_FAILED,    /* the disk said no; nothing of it is stored */
+    ENGINE_TRIED,     /* a trial: `at` and alerts are what they would be now; nothing is stored */
+    ENGINE_HELD,      /* a transaction holds its key: nothing of it is stored */
 };
 
 struct engine_item {
@@ -61,12 +63,24 @@ struct engine_sink {
     void (*done)(void *self, struct submission *finished);
 };
 
+struct held_key { /* the engine's */
+    struct held_key *next;
+    uint64_t hash;
+    struct str key;
+};
+
 /* Owned by the sender; lent to the engine from engine_submit until it comes back through its
  * sink. */
 struct submission {
     struct arena arena; /* everything in it, and what the engine adds (alerts) */
     struct str workspace_id;
     bool backfill; /* alerts are recorded, nothing is delivered */
+    /* Of one item: it is not stored, only what it would raise is found out (ENGINE_TRIED). Its
+     * idempotency key is held from then on, until engine_let_go; the same submission may be sent
+     * again meanwhile, without `trial`, to be stored. A key seen before makes it no trial. */
+    bool trial;
+    bool holds; /* a key; the engine's */
+    struct held_key held;
     struct engine_item *items;
     size_t count;
     size_t weight; /* bytes, for the queue's bound */
@@ -104,6 +118,10 @@ void engine_stop(struct engine *engine);
 /* False when the queue is full, a submission is too heavy, or the engine is stopping: nothing was
  * taken. Any thread. */
 bool engine_submit(struct engine *engine, struct submission *submission) MUST_USE;
+
+/* The end of what began with a trial, stored or not: its key is free. Any thread, while the
+ * submission is not lent; does nothing when it holds none. */
+void engine_let_go(struct engine *engine, struct submission *submission);
 
 /* The rules in the store have changed (or a webhook: `since` needs a position): the learner
  * compares them with those in force and does what is needed. Any thread; never waits. */

@@ -257,6 +257,31 @@ void engine_take_turn(struct engine *engine);
 #define SUBMISSION_FAILED SIZE_MAX
 void engine_fail_waiting(struct engine *engine);
 
+/* Workspace, tenant and key of an event, as keys are compared; good until the next call. */
+struct str engine_write_key(struct buffer *key, struct str workspace_id, const struct event *event);
+/* Where the first event with the item's key is, 0 if there is none; what engine->key holds is the
+ * key. */
+bool engine_find_first(struct engine *engine, const struct submission *submission,
+                       const struct engine_item *item, uint64_t hash, log_at *at_out,
+                       struct err *err) MUST_USE;
+/* The sender's limit is for what was sent; what the engine adds comes on top. */
+void engine_make_room(struct arena *arena);
+
+/* -- trial.c ----------------------------------------------------------------------- */
+
+/* Keys of transactions under way; the engine's thread adds, any takes out. */
+struct held_keys {
+    pthread_mutex_t lock;
+    _Atomic size_t count;
+    struct held_key *buckets[1024];
+};
+void held_keys_init(struct held_keys *held);
+void held_keys_fini(struct held_keys *held);
+/* Asked by the engine's thread, after it has looked for the key among what is stored. */
+bool engine_is_held(struct engine *engine, uint64_t hash, struct str key);
+/* True: it is done with. False: it is a trial no more, and to be taken like any other. */
+bool engine_try(struct engine *engine, struct submission *submission);
+
 /* -- checkpoint.c ------------------------------------------------------------------ */
 
 struct rule_row { /* of RULES_TABLE */
@@ -386,6 +411,7 @@ struct engine {
     struct queue *queue;
     _Atomic size_t queued_events, queued_bytes;
     _Atomic bool mail; /* there is a request */
+    struct held_keys held;
 
     /* the engine thread's */
     struct stamp stamp;
