@@ -8,7 +8,7 @@ import { eventJson, fitEvent } from "./limits.js";
 import { pages } from "./pages.js";
 import { PendingEvent } from "./pending.js";
 import type { Actor, Tracker } from "./pending.js";
-import { at, Deliveries, Keys, Rules, Settings, Webhooks } from "./resources.js";
+import { at, Deliveries, Keys, Members, Rules, Settings, Webhooks } from "./resources.js";
 import { Transport } from "./transport.js";
 import type { ClientConfig } from "./transport.js";
 import type * as T from "./types.js";
@@ -24,6 +24,7 @@ export class TocsinClient implements Tracker {
   readonly webhooks: Webhooks;
   readonly deliveries: Deliveries;
   readonly keys: Keys;
+  readonly members: Members;
   readonly settings: Settings;
   private readonly http: Transport;
   private readonly finder: AddressFinder;
@@ -35,6 +36,7 @@ export class TocsinClient implements Tracker {
     this.webhooks = new Webhooks(this.http);
     this.deliveries = new Deliveries(this.http);
     this.keys = new Keys(this.http);
+    this.members = new Members(this.http);
     this.settings = new Settings(this.http);
   }
 

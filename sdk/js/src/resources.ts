@@ -118,6 +118,21 @@ export class Keys extends Resource {
   }
 }
 
+export class Members extends Resource {
+  list(): Promise<T.Page<T.Member>> {
+    return this.read("/members");
+  }
+  create(member: T.MemberInput): Promise<T.Member> {
+    return this.make("/members", member);
+  }
+  update(id: string, changes: Partial<T.MemberInput>): Promise<T.Member> {
+    return this.change("PATCH", at("members", id), changes);
+  }
+  delete(id: string): Promise<unknown> {
+    return this.change("DELETE", at("members", id));
+  }
+}
+
 export class Settings extends Resource {
   get(): Promise<T.Metadata> {
     return this.read("/settings");

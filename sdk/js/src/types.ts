@@ -356,6 +356,25 @@ export interface Key {
   key?: string;
 }
 
+export type MemberRole = "owner" | "admin" | "analyst" | "viewer";
+
+export interface MemberInput {
+  /** Once in a workspace, whatever its case. */
+  email: string;
+  name?: string | null;
+  /** Owners and admins are written to when a rule with the channel `email` fires. */
+  role: MemberRole;
+}
+
+export interface Member {
+  id: string;
+  email: string;
+  name: string | null;
+  role: MemberRole;
+  created_at: Time;
+  updated_at: Time;
+}
+
 /** What an alert webhook's body holds. */
 export interface AlertWebhook {
   event_type: "alert.triggered";

@@ -177,6 +177,10 @@ test("every resource has its route", async (t) => {
   await client.keys.list();
   await client.keys.create({ roles: ["ingest"] });
   await client.keys.delete("k");
+  await client.members.list();
+  await client.members.create({ email: "ana@example.com", role: "owner" });
+  await client.members.update("m", { role: "viewer" });
+  await client.members.delete("m");
   await client.settings.get();
   await client.settings.update({ address_from_peer: true });
   assert.deepEqual(
@@ -206,6 +210,10 @@ test("every resource has its route", async (t) => {
       "GET /keys",
       "POST /keys",
       "DELETE /keys/k",
+      "GET /members",
+      "POST /members",
+      "PATCH /members/m",
+      "DELETE /members/m",
       "GET /settings",
       "PATCH /settings",
     ],
