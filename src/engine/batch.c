@@ -149,6 +149,7 @@ add_records(struct engine *engine, struct submission *submission, struct engine_
         .stored = item->stored,
         .stored_len = item->stored_len,
         .created_at_offset = item->created_at_offset,
+        .silent = submission->backfill,
     };
     if (!journal_add_event(journal, item->at, &event, &item->integrity, err))
         return false;

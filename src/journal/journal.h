@@ -2,7 +2,8 @@
  * terms they are found by, the event chain, filtered queries.
  *
  * RECORDS. Every payload begins with one byte, the length of the workspace id, and the id. Then:
- *   JOURNAL_EVENT   previous hash (32 bytes), event hash (32 bytes), stored form of the event
+ *   JOURNAL_EVENT   previous hash (32 bytes), event hash (32 bytes), '-' if nobody is to be told of
+ *                   it, stored form of the event (which begins with '{')
  *   JOURNAL_SOURCE  event id (40 bytes), what the source sent beyond our fields, as JSON
  *   JOURNAL_ALERT   stored form of the alert
  *   JOURNAL_RULE    one byte ('+' in force from here, '-' ceased), internal form of the rule
@@ -40,6 +41,7 @@ struct journal_event {
     const struct event *event; /* for its terms */
     char *stored;              /* stored form, created_at to be filled in */
     size_t stored_len, created_at_offset;
+    bool silent; /* of history sent in afterwards: nobody is told of it */
 };
 bool journal_add_event(struct journal *journal, log_at at, const struct journal_event *event,
                        struct event_integrity *integrity_out, struct err *err) MUST_USE;
@@ -68,6 +70,7 @@ struct journal_row {
     struct str event_id;              /* of a source: whose it is */
     struct str stored;                /* the JSON */
     bool in_force;                    /* of a rule */
+    bool silent;                      /* of an event; an alert says it itself */
 };
 typedef bool (*journal_row_fn)(void *self, const struct journal_row *row); /* false: stop */
 

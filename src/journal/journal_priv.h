@@ -119,6 +119,7 @@ size_t terms_of_alert(const struct journal *journal, struct str workspace_id,
 
 /* -- rows.c: records taken apart -------------------------------------------------------------- */
 
+#define ROW_SILENT '-' /* behind an event's hashes, where JSON begins otherwise */
 /* False: these bytes are no record of that kind. */
 bool row_decode(const struct log_row *from, struct journal_row *row_out) MUST_USE;
 bool row_corrupt(const struct log_row *row, struct err *err); /* says so; returns false */

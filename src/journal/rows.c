@@ -33,6 +33,9 @@ row_decode(const struct log_row *from, struct journal_row *row_out)
         if (!cut(&rest, SHA256_SIZE, &piece))
             return false;
         memcpy(row.integrity.hash, piece.ptr, SHA256_SIZE);
+        row.silent = rest.len > 0 && rest.ptr[0] == ROW_SILENT;
+        if (row.silent && !cut(&rest, 1, &piece))
+            return false;
         break;
     case JOURNAL_SOURCE:
         if (!cut(&rest, ID_SIZE, &row.event_id))

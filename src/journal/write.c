@@ -6,13 +6,15 @@
 #include "codec/time.h"
 #include "journal/journal_priv.h"
 
+enum { BEFORE_JSON_MAX = 2 * SHA256_SIZE + 1 };
+
 static bool
 add_record(struct journal *journal, struct log_record *record, struct str workspace_id,
            struct str before_json, struct str json, struct err *err)
 {
-    unsigned char head[1 + 255 + 2 * SHA256_SIZE];
+    unsigned char head[1 + 255 + BEFORE_JSON_MAX];
     must(workspace_id.len > 0 && workspace_id.len < 256);
-    must(before_json.len <= 2 * SHA256_SIZE);
+    must(before_json.len <= BEFORE_JSON_MAX);
     head[0] = (unsigned char)workspace_id.len;
     memcpy(head + 1, workspace_id.ptr, workspace_id.len);
     size_t len = 1 + workspace_id.len;
@@ -35,7 +37,7 @@ journal_add_event(struct journal *journal, log_at at, const struct journal_event
     struct str stored = {event->stored, event->stored_len};
 
     struct head *head = heads_of(journal, event->workspace_id);
-    unsigned char hashes[2 * SHA256_SIZE];
+    unsigned char hashes[BEFORE_JSON_MAX];
     memcpy(hashes, head->hash, SHA256_SIZE);
     event_hash(journal->sha, head->hash, stored, hashes + SHA256_SIZE);
 
@@ -47,7 +49,8 @@ journal_add_event(struct journal *journal, log_at at, const struct journal_event
         .term_count = terms_of_event(journal, event->workspace_id, event->event, terms),
         .label = event->event->action,
     };
-    struct str before = {(const char *)hashes, sizeof hashes};
+    hashes[2 * (size_t)SHA256_SIZE] = ROW_SILENT;
+    struct str before = {(const char *)hashes, sizeof hashes - !event->silent};
     if (!add_record(journal, &record, event->workspace_id, before, stored, err))
         return false;
     heads_save(journal, head);

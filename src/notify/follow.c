@@ -320,6 +320,8 @@ take_row(struct follower *follower, const struct journal_row *row)
     struct event event = {0};
     struct err err = {0};
     bool is_alert = row->kind == JOURNAL_ALERT;
+    if (row->silent)
+        return true;
     bool ok = json_parse(notify->parser, row->stored, &notify->scratch, &json, &err);
     if (is_alert)
         ok = ok && alert_read_stored(&json, &notify->scratch, &alert, &err) &&

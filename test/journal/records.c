@@ -331,9 +331,55 @@ test_verify_names_what_was_altered_left_out_or_moved(void)
     fixture_close(&fixture);
 }
 
+struct silence {
+    bool silent[2];
+    size_t count, wrong;
+};
+
+static bool
+note_silence(void *self, const struct journal_row *row)
+{
+    struct silence *silence = self;
+    silence->wrong += silence->count >= 2 || row->stored.ptr[0] != '{';
+    if (silence->count < 2)
+        silence->silent[silence->count++] = row->silent;
+    return true;
+}
+
+/* The mark is the record's: the event's stored bytes, and so its hash, know nothing of it. */
+static void
+test_an_event_of_history_says_so(void)
+{
+    struct err err = {0};
+    struct journal_verdict verdict = {0};
+    struct event_integrity integrity;
+    struct log_span all = {.from = 1, .to = UINT64_MAX};
+    fixture_open(&fixture, 0, 1);
+    struct event event = plain_event(EVENT_ID, "u1", "key-1");
+    CHECK(fixture_add(&fixture, WS, &event, &integrity));
+    fixture.silent = true;
+    event = plain_event(EVENT_ID_2, "u1", "key-2");
+    CHECK(fixture_add(&fixture, WS, &event, &integrity));
+    fixture.silent = false;
+    CHECK(fixture_commit(&fixture));
+    for (int round = 0; round < 2; round++) {
+        struct silence silence = {0};
+        CHECK(journal_scan(fixture.journal, all, JOURNAL_KIND_BIT(JOURNAL_EVENT), STR(WS),
+                           note_silence, &silence, &err));
+        CHECK_INT((intmax_t)silence.count, 2);
+        CHECK_INT((intmax_t)silence.wrong, 0);
+        CHECK(!silence.silent[0] && silence.silent[1]);
+        CHECK(journal_verify(fixture.journal, STR(WS), all, 10, NULL, NULL, &verdict, &err));
+        CHECK(verdict.valid && verdict.events_checked == 2);
+        fixture_reopen(&fixture);
+    }
+    fixture_close(&fixture);
+}
+
 int
 main(void)
 {
+    RUN(test_an_event_of_history_says_so);
     RUN(test_records_are_found_by_what_names_them);
     RUN(test_key_belongs_to_workspace_and_tenant);
     RUN(test_scan_shows_the_kinds_and_workspace_asked_for);

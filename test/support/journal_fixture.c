@@ -190,7 +190,8 @@ fixture_add(struct fixture *fixture, const char *workspace_id, struct event *eve
                                    .event = event,
                                    .stored = stored.ptr,
                                    .stored_len = stored.len,
-                                   .created_at_offset = offset};
+                                   .created_at_offset = offset,
+                                   .silent = fixture->silent};
     bool ok = journal_add_event(fixture->journal, (log_at)event->created_at, &record, integrity_out,
                                 &err);
     buffer_fini(&stored);

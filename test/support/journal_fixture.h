@@ -17,7 +17,8 @@ struct fixture {
     uint64_t segment_bytes;
     struct journal *journal;
     struct log_recovery recovery;
-    log_at at; /* of the newest record */
+    log_at at;   /* of the newest record */
+    bool silent; /* events are added as history */
     struct arena arena;
     struct dice dice;
 };
