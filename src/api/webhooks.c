@@ -1,5 +1,6 @@
 /* Webhooks: who is called. Admins only, so secrets may be made here; each is shown once. */
 #include "api/api_priv.h"
+#include "codec/ed25519.h"
 #include "model/ids.h"
 #include "model/limits.h"
 #include "model/webhook.h"
@@ -8,7 +9,7 @@
 
 #define SECRET_BYTES     32
 #define ROTATION_US      (24LL * 3600 * 1000000)
-#define SECRET_TEXT_SIZE 64
+#define SECRET_TEXT_SIZE 128
 
 static log_at
 position(const struct call *call)
@@ -17,18 +18,34 @@ position(const struct call *call)
 }
 
 static struct str
-new_secret(struct call *call)
+key_text(struct call *call, struct str prefix, struct str bytes)
 {
-    unsigned char bytes[SECRET_BYTES];
     struct buffer text;
     struct str kept;
-    call->api->options.random.fill(call->api->options.random.self, bytes, sizeof bytes);
     buffer_init(&text, SECRET_TEXT_SIZE);
-    buffer_add(&text, STR("whsec_"));
-    base64_encode(&text, (struct str){(const char *)bytes, sizeof bytes}, false);
+    buffer_add(&text, prefix);
+    base64_encode(&text, bytes, false);
     must(!text.ran_out && arena_copy(call_arena(call), buffer_str(&text), &kept));
     buffer_fini(&text);
     return kept;
+}
+
+static struct str
+new_secret(struct call *call)
+{
+    unsigned char bytes[SECRET_BYTES];
+    call->api->options.random.fill(call->api->options.random.self, bytes, sizeof bytes);
+    return key_text(call, STR("whsec_"), (struct str){(const char *)bytes, sizeof bytes});
+}
+
+/* The secret half is never shown to anybody. */
+static struct str
+new_signing_key(struct call *call)
+{
+    unsigned char bytes[2 * ED25519_KEY_SIZE];
+    call->api->options.random.fill(call->api->options.random.self, bytes, ED25519_KEY_SIZE);
+    ed25519_public(bytes, bytes + ED25519_KEY_SIZE);
+    return key_text(call, STR("whsk_"), (struct str){(const char *)bytes, sizeof bytes});
 }
 
 void
@@ -130,6 +147,8 @@ webhooks_post(struct call *call)
     webhook.id = (struct str){id, sizeof id};
     if (webhook.secret.len == 0)
         webhook.secret = new_secret(call);
+    if (webhook.asymmetric)
+        webhook.signing_key = new_signing_key(call);
     webhook.since = (int64_t)position(call);
     webhook.created_at = call->taken_at_us;
     struct err err = {0};
@@ -154,6 +173,8 @@ webhooks_patch(struct call *call)
     }
     if (!check_rule_types(call, &webhook) || !signatures_make_key(call, webhook.signing_algorithm))
         return;
+    if (webhook.asymmetric && webhook.signing_key.len == 0)
+        webhook.signing_key = new_signing_key(call);
     if (was_enabled && !webhook.enabled)
         webhook.until = (int64_t)position(call);
     /* What was found while it was switched off is not sent afterwards. */
@@ -193,6 +214,10 @@ webhooks_rotate(struct call *call)
     webhook.old_secret = webhook.secret;
     webhook.old_secret_until = call->taken_at_us + ROTATION_US;
     webhook.secret = new_secret(call);
+    if (webhook.asymmetric) {
+        webhook.old_signing_key = webhook.signing_key;
+        webhook.signing_key = new_signing_key(call);
+    }
     put_and_answer(call, &webhook, 200, true);
 }
 

@@ -15,7 +15,8 @@ static const struct {
 } formats[] = {
     [WEBHOOK_IMMUTABLE] = {immutable_write, immutable_write_test},
     [WEBHOOK_FUSIONAUTH] = {fusionauth_write, fusionauth_write_test},
-    [WEBHOOK_PAGERDUTY] = {NULL, NULL},
+    [WEBHOOK_SLACK] = {slack_write, slack_write_test},
+    [WEBHOOK_PAGERDUTY] = {pagerduty_write, pagerduty_write_test},
 };
 
 bool
@@ -23,7 +24,7 @@ format_write(struct buffer *out, const struct format_parts *parts, struct err *e
 {
     enum webhook_format format = parts->webhook->format;
     must((size_t)format < COUNT_OF(formats));
-    if (formats[format].write == NULL || !webhook_event_is_of(parts->kind, format))
+    if (!webhook_event_is_of(parts->kind, format))
         return err_set(err, ERR_INPUT, "payloads of this format cannot be written");
     formats[format].write(out, parts);
     if (out->ran_out || parts->arena->ran_out)

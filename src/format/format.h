@@ -38,6 +38,10 @@ struct format_reader {
 bool format_read(const struct format_reader *reader, const struct webhook *webhook,
                  enum webhook_event kind, int64_t record_at, struct format_parts *parts_out,
                  struct err *err) MUST_USE;
+/* The same of an alert that is at hand and not in the log. */
+bool format_take_alert(const struct format_reader *reader, struct str workspace_id,
+                       const struct alert *alert, struct format_alert *alert_out,
+                       struct err *err) MUST_USE;
 /* Appends the body in the webhook's format. ERR_INPUT: the format has no such event; ERR_LIMIT: the
  * buffer or the arena is too small. */
 bool format_write(struct buffer *out, const struct format_parts *parts, struct err *err) MUST_USE;
@@ -49,5 +53,20 @@ void format_delivery_id(struct str record_id, enum webhook_event kind, struct st
                         char out[static ID_SIZE]);
 /* The id of the record that the parts tell of: the alert's, or of a login the event's. */
 struct str format_record_id(const struct format_parts *parts);
+
+/* -- what a person wants to know of an alert, a row each ------------------------------------- */
+
+struct format_fact {
+    const char *name, *label; /* for machines and for people */
+    /* Appends it as plain text; nothing: it is not known. */
+    void (*write)(struct buffer *out, const struct format_parts *parts);
+};
+extern const struct format_fact format_facts[];
+extern const size_t format_fact_count;
+
+/* Where the alert can be looked at; nothing without a public_url. */
+void format_write_link(struct buffer *out, const struct format_parts *parts);
+/* At most `size` bytes, whole characters; what was cut ends in "…". */
+void format_add_cut(struct buffer *out, struct str text, size_t size);
 
 #endif

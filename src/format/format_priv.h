@@ -11,5 +11,11 @@ void immutable_write_test(struct buffer *out, const struct webhook *webhook, int
 void fusionauth_write(struct buffer *out, const struct format_parts *parts);
 void fusionauth_write_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
                            struct random random);
+void slack_write(struct buffer *out, const struct format_parts *parts);
+void slack_write_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
+                      struct random random);
+void pagerduty_write(struct buffer *out, const struct format_parts *parts);
+void pagerduty_write_test(struct buffer *out, const struct webhook *webhook, int64_t now_us,
+                          struct random random);
 
 #endif

@@ -1,16 +1,36 @@
 /* webhook - which alerts it takes, and its written forms. What users send is
  * read in webhook_read.c. */
 #include "model/model_priv.h"
-#include "model/webhook.h"
+#include "model/webhook_call.h"
+
+#include "codec/text.h"
+
+#include <string.h>
+
+/* A format's bit of an event. */
+#define BIT(event) (1u << (event))
 
 static const struct {
     struct str name;
-    bool deliverable; /* there is a writer of its payload in notify/ */
+    struct str url; /* where it is called when nothing else is said */
+    bool url_is_secret;
+    unsigned of, default_of; /* bits of the events that it has, and tells when none are named */
 } formats[] = {
-    [WEBHOOK_IMMUTABLE] = {STR_INIT("immutable"), true},
-    [WEBHOOK_FUSIONAUTH] = {STR_INIT("fusionauth"), true},
-    [WEBHOOK_SLACK] = {STR_INIT("slack"), false},
-    [WEBHOOK_PAGERDUTY] = {STR_INIT("pagerduty"), false},
+    [WEBHOOK_IMMUTABLE] = {.name = STR_INIT("immutable"),
+                           .of = BIT(WEBHOOK_ALERT) | BIT(WEBHOOK_ALERT_RESOLVED),
+                           .default_of = BIT(WEBHOOK_ALERT)},
+    [WEBHOOK_FUSIONAUTH] = {.name = STR_INIT("fusionauth"),
+                            .of = BIT(WEBHOOK_LOGIN_SUSPICIOUS) | BIT(WEBHOOK_LOGIN_NEW_DEVICE) |
+                                  BIT(WEBHOOK_LOGIN_SUCCESS) | BIT(WEBHOOK_LOGIN_FAILED),
+                            .default_of = BIT(WEBHOOK_LOGIN_SUSPICIOUS)},
+    [WEBHOOK_SLACK] = {.name = STR_INIT("slack"),
+                       .url_is_secret = true,
+                       .of = BIT(WEBHOOK_ALERT) | BIT(WEBHOOK_ALERT_RESOLVED),
+                       .default_of = BIT(WEBHOOK_ALERT)},
+    [WEBHOOK_PAGERDUTY] = {.name = STR_INIT("pagerduty"),
+                           .url = STR_INIT("https://events.pagerduty.com/v2/enqueue"),
+                           .of = BIT(WEBHOOK_ALERT) | BIT(WEBHOOK_ALERT_RESOLVED),
+                           .default_of = BIT(WEBHOOK_ALERT) | BIT(WEBHOOK_ALERT_RESOLVED)},
 };
 
 struct str
@@ -32,38 +52,43 @@ webhook_format_parse(struct str text, enum webhook_format *format_out)
     return false;
 }
 
-bool
-webhook_format_is_deliverable(enum webhook_format format)
+struct str
+webhook_format_url(enum webhook_format format)
 {
     must((size_t)format < COUNT_OF(formats));
-    return formats[format].deliverable;
+    return formats[format].url;
+}
+
+bool
+webhook_url_is_secret(enum webhook_format format)
+{
+    must((size_t)format < COUNT_OF(formats));
+    return formats[format].url_is_secret;
 }
 
 /* -- what is told ------------------------------------------------------------------ */
 
-static const struct {
-    struct str name;
-    enum webhook_format format;
-} kinds[WEBHOOK_EVENTS] = {
-    [WEBHOOK_ALERT] = {STR_INIT("alert.triggered"), WEBHOOK_IMMUTABLE},
-    [WEBHOOK_LOGIN_SUSPICIOUS] = {STR_INIT("user.login.suspicious"), WEBHOOK_FUSIONAUTH},
-    [WEBHOOK_LOGIN_NEW_DEVICE] = {STR_INIT("user.login.new-device"), WEBHOOK_FUSIONAUTH},
-    [WEBHOOK_LOGIN_SUCCESS] = {STR_INIT("user.login.success"), WEBHOOK_FUSIONAUTH},
-    [WEBHOOK_LOGIN_FAILED] = {STR_INIT("user.login.failed"), WEBHOOK_FUSIONAUTH},
+static const struct str kinds[WEBHOOK_EVENTS] = {
+    [WEBHOOK_ALERT] = STR_INIT("alert.triggered"),
+    [WEBHOOK_ALERT_RESOLVED] = STR_INIT("alert.resolved"),
+    [WEBHOOK_LOGIN_SUSPICIOUS] = STR_INIT("user.login.suspicious"),
+    [WEBHOOK_LOGIN_NEW_DEVICE] = STR_INIT("user.login.new-device"),
+    [WEBHOOK_LOGIN_SUCCESS] = STR_INIT("user.login.success"),
+    [WEBHOOK_LOGIN_FAILED] = STR_INIT("user.login.failed"),
 };
 
 struct str
 webhook_event_name(enum webhook_event event)
 {
     must((size_t)event < COUNT_OF(kinds));
-    return kinds[event].name;
+    return kinds[event];
 }
 
 bool
 webhook_event_parse(struct str text, enum webhook_event *event_out)
 {
     for (size_t i = 0; i < COUNT_OF(kinds); i++) {
-        if (str_equal(kinds[i].name, text)) {
+        if (str_equal(kinds[i], text)) {
             *event_out = (enum webhook_event)i;
             return true;
         }
@@ -74,15 +99,22 @@ webhook_event_parse(struct str text, enum webhook_event *event_out)
 bool
 webhook_event_is_of(enum webhook_event event, enum webhook_format format)
 {
-    must((size_t)event < COUNT_OF(kinds));
-    return (kinds[event].format == WEBHOOK_FUSIONAUTH) == (format == WEBHOOK_FUSIONAUTH);
+    must((size_t)event < COUNT_OF(kinds) && (size_t)format < COUNT_OF(formats));
+    return (formats[format].of & BIT(event)) != 0;
+}
+
+bool
+webhook_event_is_default(enum webhook_event event, enum webhook_format format)
+{
+    must((size_t)event < COUNT_OF(kinds) && (size_t)format < COUNT_OF(formats));
+    return (formats[format].default_of & BIT(event)) != 0;
 }
 
 bool
 webhook_event_is_login(enum webhook_event event)
 {
     must((size_t)event < COUNT_OF(kinds));
-    return kinds[event].format == WEBHOOK_FUSIONAUTH;
+    return event != WEBHOOK_ALERT && event != WEBHOOK_ALERT_RESOLVED;
 }
 
 bool
@@ -140,6 +172,13 @@ webhook_takes(const struct webhook *webhook, const struct alert *alert)
 }
 
 bool
+webhook_takes_resolved(const struct webhook *webhook, const struct alert *alert)
+{
+    return webhook->enabled && webhook_wants(webhook, WEBHOOK_ALERT_RESOLVED) &&
+           webhook_hears(webhook, alert);
+}
+
+bool
 webhook_hears(const struct webhook *webhook, const struct alert *alert)
 {
     if (alert->silent || !(alert->channels & CHANNEL_WEBHOOK))
@@ -155,6 +194,39 @@ webhook_hears(const struct webhook *webhook, const struct alert *alert)
 
 /* -- written forms --------------------------------------------------------------- */
 
+enum { KEY_HALF = 32 };
+
+bool
+webhook_public_key(struct str signing_key, char out[static WEBHOOK_PUBLIC_KEY_SIZE])
+{
+    struct str prefix = STR("whsk_"), text = signing_key;
+    struct buffer key, shown;
+    if (!str_starts(text, prefix))
+        return false;
+    buffer_init(&key, 2 * (size_t)KEY_HALF);
+    buffer_init(&shown, WEBHOOK_PUBLIC_KEY_SIZE + 1);
+    bool ok =
+        base64_decode(&key, (struct str){text.ptr + prefix.len, text.len - prefix.len}, false) &&
+        key.len == 2 * (size_t)KEY_HALF;
+    if (ok) {
+        buffer_add(&shown, STR("whpk_"));
+        base64_encode(&shown, (struct str){key.ptr + KEY_HALF, KEY_HALF}, false);
+        must(shown.len == WEBHOOK_PUBLIC_KEY_SIZE);
+        memcpy(out, shown.ptr, WEBHOOK_PUBLIC_KEY_SIZE);
+    }
+    buffer_fini(&key);
+    buffer_fini(&shown);
+    return ok;
+}
+
+static void
+put_public_key(struct buffer *out, const struct webhook *webhook)
+{
+    char text[WEBHOOK_PUBLIC_KEY_SIZE];
+    bool has = webhook->asymmetric && webhook_public_key(webhook->signing_key, text);
+    json_put_str(out, "public_key", has ? (struct str){text, sizeof text} : (struct str){0});
+}
+
 static void
 put_list(struct buffer *out, const char *name, const struct json *list)
 {
@@ -169,7 +241,6 @@ static void
 write_settings(struct buffer *out, const struct webhook *webhook)
 {
     json_put_str(out, "id", webhook->id);
-    json_put_str(out, "url", webhook->url);
     json_put_str(out, "description", webhook->description);
     json_put_str(out, "format", webhook_format_name(webhook->format));
     put_list(out, "events", &webhook->events);
@@ -180,11 +251,7 @@ write_settings(struct buffer *out, const struct webhook *webhook)
     put_list(out, "tenant_ids", &webhook->tenant_ids);
     json_put_bool(out, "enabled", webhook->enabled);
     json_put_str(out, "disabled_reason", webhook->disabled_reason);
-    json_name(out, "headers");
-    if (webhook->headers.type == JSON_OBJECT)
-        json_write(out, &webhook->headers);
-    else
-        buffer_add(out, STR("{}"));
+    json_put_bool(out, "asymmetric", webhook->asymmetric);
     if (webhook->format == WEBHOOK_FUSIONAUTH)
         json_put_str(out, "signing_algorithm", jwt_algorithm_name(webhook->signing_algorithm));
     json_put_int(out, "connect_timeout_ms", webhook->connect_timeout_ms);
@@ -198,6 +265,18 @@ webhook_write(struct buffer *out, const struct webhook *webhook, bool with_secre
 {
     json_open(out, '{');
     write_settings(out, webhook);
+    struct buffer url;
+    buffer_init(&url, WEBHOOK_URL_MAX + 64);
+    webhook_url_write_shown(&url, webhook);
+    json_put_str(out, "url", buffer_str(&url));
+    buffer_fini(&url);
+    json_name(out, "headers");
+    webhook_headers_write_shown(out, webhook);
+    put_public_key(out, webhook);
+    if (webhook->failing_since != 0)
+        json_put_time(out, "failing_since", webhook->failing_since);
+    else
+        json_put_null(out, "failing_since");
     if (with_secret)
         json_put_str(out, "secret", webhook->secret);
     json_close(out, '}');
@@ -208,6 +287,11 @@ webhook_write_stored(struct buffer *out, const struct webhook *webhook)
 {
     json_open(out, '{');
     write_settings(out, webhook);
+    json_put_str(out, "url", webhook->url);
+    model_put_json(out, "headers", &webhook->headers);
+    json_put_str(out, "signing_key", webhook->signing_key);
+    json_put_str(out, "old_signing_key", webhook->old_signing_key);
+    json_put_str(out, "routing_key", webhook->routing_key);
     json_put_str(out, "workspace_id", webhook->workspace_id);
     json_put_str(out, "secret", webhook->secret);
     json_put_str(out, "old_secret", webhook->old_secret);
@@ -234,6 +318,10 @@ webhook_read_stored(const struct json *stored, struct webhook *webhook_out, stru
               model_read_str(stored, "disabled_reason", &webhook.disabled_reason) &&
               model_read_json(stored, "headers", JSON_OBJECT, &webhook.headers) &&
               model_read_str(stored, "signing_algorithm", &algorithm) &&
+              model_read_bool(stored, "asymmetric", &webhook.asymmetric) &&
+              model_read_str(stored, "signing_key", &webhook.signing_key) &&
+              model_read_str(stored, "old_signing_key", &webhook.old_signing_key) &&
+              model_read_str(stored, "routing_key", &webhook.routing_key) &&
               model_read_int(stored, "connect_timeout_ms", &webhook.connect_timeout_ms) &&
               model_read_int(stored, "timeout_ms", &webhook.timeout_ms) &&
               model_read_time(stored, "created_at", &webhook.created_at) &&

@@ -1,15 +1,14 @@
 /* webhook_read - a webhook as users send it: checked member by member, every
  * complaint names the field. One row per member. */
-#include <string.h>
-#include <strings.h>
-
 #include "codec/text.h"
 #include "model/limits.h"
-#include "model/webhook.h"
+#include "model/webhook_call.h"
 
 /* What the rows are given. */
 struct reading {
     struct webhook *webhook;
+    const struct webhook *before;
+    struct arena *arena;
     struct violations *violations;
     bool is_new;
     struct str name; /* of the member at hand */
@@ -28,84 +27,24 @@ is_null(const struct json *value)
     return value->type == JSON_NULL;
 }
 
-/* -- url ---------------------------------------------------------------------- */
-
-static bool
-is_host_char(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
-           c == '-' || c == '_';
-}
-
-static bool
-is_host(struct str host)
-{
-    if (host.len == 0 || host.len > 253)
-        return false;
-    if (host.ptr[0] == '[') {
-        struct address address;
-        return host.ptr[host.len - 1] == ']' &&
-               address_parse((struct str){host.ptr + 1, host.len - 2}, &address);
-    }
-    for (size_t i = 0; i < host.len; i++)
-        if (!is_host_char(host.ptr[i]))
-            return false;
-    return true;
-}
-
-/* host, [v6], each with or without a port. */
-static bool
-is_authority(struct str authority)
-{
-    size_t host_len = authority.len;
-    for (size_t i = authority.len; i > 0; i--) {
-        char c = authority.ptr[i - 1];
-        if (c == ']')
-            break;
-        if (c == ':') {
-            host_len = i - 1;
-            break;
-        }
-    }
-    if (host_len < authority.len) {
-        int64_t port = 0;
-        struct str digits = {authority.ptr + host_len + 1, authority.len - host_len - 1};
-        if (digits.len > 5 || !str_to_int(digits, &port) || port < 1 || port > 65535)
-            return false;
-    }
-    return is_host((struct str){authority.ptr, host_len});
-}
-
 static bool
 read_url(const struct reading *reading, const struct json *value)
 {
-    struct str url = value->text;
-    if (value->type != JSON_STRING || url.len == 0)
+    if (value->type != JSON_STRING || value->text.len == 0)
         return refuse(reading, "must be a URL");
-    if (url.len > WEBHOOK_URL_MAX)
-        return refuse(reading, "may be at most 2,048 bytes");
-    for (size_t i = 0; i < url.len; i++)
-        if (url.ptr[i] <= ' ' || url.ptr[i] > '~' || url.ptr[i] == '\\')
-            return refuse(reading, "holds characters that must be percent-encoded");
-    size_t scheme = 0;
-    if (url.len > 8 && strncasecmp(url.ptr, "https://", 8) == 0)
-        scheme = 8;
-    else if (url.len > 7 && strncasecmp(url.ptr, "http://", 7) == 0)
-        scheme = 7;
-    else
-        return refuse(reading, "must begin with https:// or http://");
-    struct str authority = {url.ptr + scheme, 0};
-    while (scheme + authority.len < url.len && strchr("/?#", authority.ptr[authority.len]) == NULL)
-        authority.len++;
-    if (memchr(authority.ptr, '@', authority.len) != NULL)
-        return refuse(reading, "may not hold a user name or password");
-    if (!is_authority(authority))
-        return refuse(reading, "has no valid host");
-    reading->webhook->url = url;
+    struct buffer shown;
+    buffer_init(&shown, WEBHOOK_URL_MAX + 64);
+    webhook_url_write_shown(&shown, reading->before);
+    bool same = str_equal(value->text, buffer_str(&shown));
+    buffer_fini(&shown);
+    if (same)
+        return true;
+    const char *wrong = webhook_url_wrong(value->text);
+    if (wrong != NULL)
+        return refuse(reading, wrong);
+    reading->webhook->url = value->text;
     return true;
 }
-
-/* -- the others ------------------------------------------------------------------- */
 
 static bool
 read_description(const struct reading *reading, const struct json *value)
@@ -126,10 +65,6 @@ read_format(const struct reading *reading, const struct json *value)
     enum webhook_format format;
     if (value->type != JSON_STRING || !webhook_format_parse(value->text, &format))
         return refuse(reading, "must be one of immutable, fusionauth, slack, pagerduty");
-    if (!webhook_format_is_deliverable(format))
-        return violations_add(reading->violations, reading->name,
-                              "The format %.*s is not supported by this version.",
-                              STR_ARG(webhook_format_name(format)));
     reading->webhook->format = format;
     return true;
 }
@@ -254,75 +189,6 @@ read_secret(const struct reading *reading, const struct json *value)
 }
 
 static bool
-is_reserved_header(struct str name)
-{
-    static const char *const reserved[] = {
-        "host",
-        "content-type",
-        "content-length",
-        "content-encoding",
-        "user-agent",
-        "connection",
-        "transfer-encoding",
-        "te",
-        "trailer",
-        "upgrade",
-        "proxy-authorization",
-        "expect",
-        "keep-alive",
-        "webhook-id",
-        "webhook-timestamp",
-        "webhook-signature",
-        "x-immutable-signature",
-        "x-fusionauth-signature-jwt",
-    };
-    for (size_t i = 0; i < COUNT_OF(reserved); i++)
-        if (strlen(reserved[i]) == name.len && strncasecmp(reserved[i], name.ptr, name.len) == 0)
-            return true;
-    return false;
-}
-
-/* A token of RFC 9110. */
-static bool
-is_header_name(struct str name)
-{
-    if (name.len == 0 || name.len > 100)
-        return false;
-    for (size_t i = 0; i < name.len; i++) {
-        char c = name.ptr[i];
-        bool alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!alnum && (c == '\0' || strchr("!#$%&'*+-.^_`|~", c) == NULL))
-            return false;
-    }
-    return true;
-}
-
-static bool
-is_header_value(const struct json *value)
-{
-    if (value->type != JSON_STRING || value->text.len > LIMIT_STRING_BYTES)
-        return false;
-    for (size_t i = 0; i < value->text.len; i++) {
-        unsigned char c = (unsigned char)value->text.ptr[i];
-        if ((c < ' ' && c != '\t') || c > '~')
-            return false;
-    }
-    return true;
-}
-
-static bool
-header_came_before(const struct json *headers, uint32_t at)
-{
-    struct str name = headers->members[at].name;
-    for (uint32_t i = 0; i < at; i++) {
-        struct str other = headers->members[i].name;
-        if (other.len == name.len && strncasecmp(other.ptr, name.ptr, name.len) == 0)
-            return true;
-    }
-    return false;
-}
-
-static bool
 read_headers(const struct reading *reading, const struct json *value)
 {
     if (is_null(value) || (value->type == JSON_ARRAY && value->count == 0)) {
@@ -332,17 +198,40 @@ read_headers(const struct reading *reading, const struct json *value)
     if (value->type != JSON_OBJECT || value->count > WEBHOOK_HEADERS_MAX)
         return refuse(reading, "must be an object of at most 20 headers");
     for (uint32_t i = 0; i < value->count; i++) {
-        struct str name = value->members[i].name;
-        const char *why = !is_header_name(name)                        ? "is no header name"
-                          : is_reserved_header(name)                   ? "is set by the server"
-                          : !is_header_value(&value->members[i].value) ? "has no valid value"
-                          : header_came_before(value, i)               ? "is named twice"
-                                                                       : NULL;
+        const char *why = webhook_header_wrong(value, i);
         if (why != NULL)
             return violations_add(reading->violations, reading->name, "The headers field: %.*s %s.",
-                                  STR_ARG(utf8_cut(name, 100)), why);
+                                  STR_ARG(utf8_cut(value->members[i].name, 100)), why);
     }
-    reading->webhook->headers = *value;
+    struct json headers = *value;
+    if (!webhook_headers_keep_hidden(&headers, &reading->before->headers, reading->arena))
+        return refuse(reading, "is too large");
+    reading->webhook->headers = headers;
+    return true;
+}
+
+/* The secret of whoever takes the alerts, not ours. */
+static bool
+read_routing_key(const struct reading *reading, const struct json *value)
+{
+    if (is_null(value))
+        return true; /* as it is shown */
+    bool ok = value->type == JSON_STRING && value->text.len >= WEBHOOK_ROUTING_KEY_MIN &&
+              value->text.len <= WEBHOOK_ROUTING_KEY_MAX;
+    for (size_t i = 0; ok && i < value->text.len; i++)
+        ok = value->text.ptr[i] > ' ' && value->text.ptr[i] <= '~';
+    if (!ok)
+        return refuse(reading, "must be an integration key of 16 to 128 visible characters");
+    reading->webhook->routing_key = value->text;
+    return true;
+}
+
+static bool
+read_asymmetric(const struct reading *reading, const struct json *value)
+{
+    if (value->type != JSON_BOOL)
+        return refuse(reading, "must be true or false");
+    reading->webhook->asymmetric = value->truth;
     return true;
 }
 
@@ -393,10 +282,14 @@ static const struct {
     {STR_INIT("secret"), read_secret},
     {STR_INIT("headers"), read_headers},
     {STR_INIT("signing_algorithm"), read_signing_algorithm},
+    {STR_INIT("asymmetric"), read_asymmetric},
+    {STR_INIT("routing_key"), read_routing_key},
     {STR_INIT("connect_timeout_ms"), read_connect_timeout},
     {STR_INIT("timeout_ms"), read_timeout},
     {STR_INIT("id"), read_fixed},
     {STR_INIT("disabled_reason"), read_fixed},
+    {STR_INIT("failing_since"), read_fixed},
+    {STR_INIT("public_key"), read_fixed},
     {STR_INIT("created_at"), read_fixed},
     {STR_INIT("updated_at"), read_fixed},
 };
@@ -418,13 +311,31 @@ read_member(struct reading *reading, const struct json_member *member)
 static bool
 fill_events(struct webhook *webhook, struct arena *arena)
 {
-    struct json *events = arena_new(arena, struct json);
+    struct json *events = arena_array(arena, WEBHOOK_EVENTS, struct json);
+    uint32_t count = 0;
     if (events == NULL)
         return false;
-    *events = json_of_str(webhook_event_name(
-        webhook->format == WEBHOOK_FUSIONAUTH ? WEBHOOK_LOGIN_SUSPICIOUS : WEBHOOK_ALERT));
-    webhook->events = (struct json){.type = JSON_ARRAY, .count = 1, .items = events};
+    for (enum webhook_event event = 0; event < WEBHOOK_EVENTS; event++)
+        if (webhook_event_is_default(event, webhook->format))
+            events[count++] = json_of_str(webhook_event_name(event));
+    webhook->events = (struct json){.type = JSON_ARRAY, .count = count, .items = events};
     return true;
+}
+
+/* What one format cannot do without is none of another's business. */
+static void
+check_routing_key(struct webhook *webhook, const struct json *sent, struct violations *violations)
+{
+    if (webhook->format == WEBHOOK_PAGERDUTY) {
+        if (webhook->routing_key.len == 0)
+            violations_add(violations, STR("routing_key"),
+                           "The routing_key field is required by the format pagerduty.");
+        return;
+    }
+    if (json_get(sent, STR("routing_key"))->type == JSON_STRING)
+        violations_add(violations, STR("routing_key"),
+                       "The routing_key field is of the format pagerduty alone.");
+    webhook->routing_key = (struct str){0};
 }
 
 static void
@@ -443,7 +354,8 @@ webhook_read(const struct json *sent, struct arena *arena, struct webhook *webho
     if (sent->type != JSON_OBJECT)
         return violations_add(violations, STR("webhook"), "A webhook must be a JSON object.");
     struct webhook read = *webhook;
-    struct reading reading = {.webhook = &read, .violations = violations};
+    struct reading reading = {
+        .webhook = &read, .before = webhook, .arena = arena, .violations = violations};
     reading.is_new = webhook->connect_timeout_ms == 0;
     if (reading.is_new)
         fill_defaults(&read);
@@ -455,13 +367,20 @@ webhook_read(const struct json *sent, struct arena *arena, struct webhook *webho
                        STR_ARG(utf8_cut(twice, 100)));
     for (uint32_t i = 0; i < sent->count; i++)
         (void)read_member(&reading, &sent->members[i]);
-    if (read.url.ptr == NULL && json_get(sent, STR("url"))->type == JSON_ABSENT)
+    bool has_url = read.url.ptr != NULL || json_get(sent, STR("url"))->type != JSON_ABSENT;
+    if (!has_url)
+        read.url = webhook_format_url(read.format);
+    if (!has_url && read.url.ptr == NULL)
         violations_add(violations, STR("url"), "The url field is required.");
     bool other_format = reading.is_new || read.format != webhook->format;
     if (other_format && json_get(sent, STR("events"))->type == JSON_ABSENT &&
         !fill_events(&read, arena))
         violations_add(violations, STR("webhook"), "The webhook is too large.");
     (void)check_events(&read, violations);
+    check_routing_key(&read, sent, violations);
+    if (webhook_url_is_secret(webhook->format) && !webhook_url_is_secret(read.format) &&
+        read.url.ptr != NULL && read.url.ptr == webhook->url.ptr)
+        violations_add(violations, STR("url"), "The url field is required with another format.");
     if (violations->total != before)
         return false;
     *webhook = read;

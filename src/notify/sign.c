@@ -4,10 +4,12 @@
  * given it. It has room for one signature: that of the newest secret.
  *
  * Standard Webhooks 1.0: HMAC-SHA256 of "<id>.<seconds>.<body>", keyed with the bytes that stand
- * in base64 behind "whsec_" (or, without that prefix, the secret itself). While a rotation
- * lasts, a second signature by the old secret follows after a space. */
+ * in base64 behind "whsec_" (or, without that prefix, the secret itself). A webhook that asks for it
+ * has an Ed25519 signature of the same text besides ("v1a"), by a key of its own. While a rotation
+ * lasts, those by the old secret and the old key follow, each after a space. */
 #include "notify/notify_priv.h"
 
+#include "codec/ed25519.h"
 #include "codec/hash.h"
 #include "codec/text.h"
 
@@ -32,6 +34,26 @@ add_v1(struct buffer *out, struct str secret, struct str message)
     buffer_fini(&key);
 }
 
+/* Nothing of a key that is none: only a hand in the store can have put it there. */
+static void
+add_v1a(struct buffer *out, struct str signing_key, struct str message)
+{
+    struct str prefix = STR("whsk_");
+    unsigned char signature[ED25519_SIGNATURE_SIZE];
+    struct buffer key;
+    buffer_init(&key, KEY_MAX);
+    if (str_starts(signing_key, prefix) &&
+        base64_decode(&key,
+                      (struct str){signing_key.ptr + prefix.len, signing_key.len - prefix.len},
+                      false) &&
+        key.len == 2 * (size_t)ED25519_KEY_SIZE) {
+        ed25519_sign((const unsigned char *)key.ptr, message, signature);
+        buffer_add(out, STR(" v1a,"));
+        base64_encode(out, (struct str){(const char *)signature, sizeof signature}, false);
+    }
+    buffer_fini(&key);
+}
+
 void
 notify_sign(struct buffer *out, const struct webhook *webhook, struct str message_id,
             int64_t now_us, struct str body)
@@ -50,10 +72,15 @@ notify_sign(struct buffer *out, const struct webhook *webhook, struct str messag
     buffer_printf(out, "webhook-id: %.*s\nwebhook-timestamp: %lld\nwebhook-signature: ",
                   STR_ARG(message_id), seconds);
     add_v1(out, webhook->secret, buffer_str(&message));
-    if (webhook->old_secret.len > 0 && now_us < webhook->old_secret_until) {
+    bool rotating = now_us < webhook->old_secret_until;
+    if (webhook->old_secret.len > 0 && rotating) {
         buffer_add_char(out, ' ');
         add_v1(out, webhook->old_secret, buffer_str(&message));
     }
+    if (webhook->asymmetric)
+        add_v1a(out, webhook->signing_key, buffer_str(&message));
+    if (webhook->asymmetric && rotating)
+        add_v1a(out, webhook->old_signing_key, buffer_str(&message));
     buffer_add_char(out, '\n');
     buffer_fini(&message);
 }

@@ -4,6 +4,12 @@
 
 #include "model/webhook.h"
 
+/* Of the test suite of the Standard Webhooks libraries. */
+#define SIGNING_KEY                                                                                \
+    "whsk_6Xb/dCcHpPea21PS1N9VY/"                                                                  \
+    "NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+#define PUBLIC_KEY "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4="
+
 static struct arena arena;
 static struct json_parser *parser;
 
@@ -81,7 +87,13 @@ test_complaints_name_the_field(void)
         {"{\"url\":\"https://example.com\\\\@evil.example\"}", "url"},
         {"{\"url\":5}", "url"},
         {"{\"url\":\"https://e.x/\",\"colour\":1}", "colour"},
-        {"{\"url\":\"https://e.x/\",\"format\":\"slack\"}", "format"},
+        {"{\"format\":\"slack\"}", "url"},
+        {"{\"format\":\"pagerduty\"}", "routing_key"},
+        {"{\"format\":\"pagerduty\",\"routing_key\":\"with a blank in it\"}", "routing_key"},
+        {"{\"url\":\"https://e.x/\",\"routing_key\":\"R0123456789ABCDEF\"}", "routing_key"},
+        {"{\"url\":\"https://e.x/\",\"asymmetric\":1}", "asymmetric"},
+        {"{\"url\":\"https://e.x/\",\"public_key\":\"whpk_x\"}", "public_key"},
+        {"{\"url\":\"https://e.x/\",\"failing_since\":null}", "failing_since"},
         {"{\"url\":\"https://e.x/\",\"events\":[\"user.login.suspicious\"]}", "events"},
         {"{\"url\":\"https://e.x/\",\"events\":[\"alert.triggered\"],\"format\":\"fusionauth\"}",
          "events"},
@@ -178,6 +190,10 @@ test_webhook_reads_back_as_written(void)
                   &webhook, &violations));
     webhook.old_secret = STR("the one before it");
     webhook.old_secret_until = 77;
+    webhook.asymmetric = true;
+    webhook.signing_key = STR(SIGNING_KEY);
+    webhook.old_signing_key = STR("whsk_old");
+    webhook.routing_key = STR("R0123456789ABCDEF");
     webhook.since = 5;
     webhook.until = 9;
     struct buffer out, out_again;
@@ -195,7 +211,11 @@ test_webhook_reads_back_as_written(void)
     webhook_write(&out, &webhook, false);
     buffer_add_char(&out, '\0');
     CHECK(strstr(out.ptr, "secret") == NULL);
-    CHECK(strstr(out.ptr, "since") == NULL);
+    CHECK(strstr(out.ptr, "\"since") == NULL);
+    CHECK(strstr(out.ptr, "whsk_") == NULL && strstr(out.ptr, "R0123") == NULL);
+    CHECK(strstr(out.ptr, "\"public_key\":\"" PUBLIC_KEY "\"") != NULL);
+    CHECK(strstr(out.ptr, "\"headers\":{\"X-Key\":\"********\"}") != NULL);
+    CHECK(strstr(out.ptr, "\"url\":\"https://e.x/\"") != NULL);
     buffer_clear(&out);
     webhook_write(&out, &webhook, true);
     buffer_add_char(&out, '\0');
@@ -203,6 +223,52 @@ test_webhook_reads_back_as_written(void)
     CHECK(strstr(out.ptr, "old_secret") == NULL);
     buffer_fini(&out);
     buffer_fini(&out_again);
+}
+
+/* A reader of the list changes something else and sends all of it back. */
+static void
+test_what_comes_back_hidden_stays_as_it_is(void)
+{
+    struct webhook webhook = {0};
+    struct violations violations;
+    CHECK(read_over("{\"url\":\"https://hooks.example/services/T1/secret\",\"format\":\"slack\","
+                    "\"headers\":{\"X-Key\":\"v\",\"X-Two\":\"w\"}}",
+                    &webhook, &violations));
+    CHECK(webhook.events.count == 1 && webhook_wants(&webhook, WEBHOOK_ALERT));
+    struct buffer out;
+    buffer_init(&out, 1 << 16);
+    webhook_write(&out, &webhook, true);
+    buffer_add_char(&out, '\0');
+    CHECK(strstr(out.ptr, "\"url\":\"https://hooks.example/********\"") != NULL);
+    CHECK(strstr(out.ptr, "services") == NULL);
+    buffer_fini(&out);
+    CHECK(read_over("{\"url\":\"https://hooks.example/********\","
+                    "\"headers\":{\"x-key\":\"********\",\"X-New\":\"n\"}}",
+                    &webhook, &violations));
+    CHECK(str_equal(webhook.url, STR("https://hooks.example/services/T1/secret")));
+    CHECK_INT(webhook.headers.count, 2);
+    CHECK(str_equal(json_get(&webhook.headers, STR("x-key"))->text, STR("v")));
+    CHECK(str_equal(json_get(&webhook.headers, STR("X-New"))->text, STR("n")));
+    /* Another format would show it. */
+    CHECK(!read_over("{\"format\":\"immutable\"}", &webhook, &violations));
+    CHECK(str_equal(violations.items[0].field, STR("url")));
+    CHECK(read_over("{\"format\":\"immutable\",\"url\":\"https://e.x/\"}", &webhook, &violations));
+}
+
+static void
+test_pagerduty_has_a_place_a_key_and_both_events(void)
+{
+    struct webhook webhook = {0};
+    struct violations violations;
+    CHECK(read_over("{\"format\":\"pagerduty\",\"routing_key\":\"R0123456789ABCDEF\"}", &webhook,
+                    &violations));
+    CHECK(str_equal(webhook.url, STR("https://events.pagerduty.com/v2/enqueue")));
+    CHECK(webhook_wants(&webhook, WEBHOOK_ALERT));
+    CHECK(webhook_wants(&webhook, WEBHOOK_ALERT_RESOLVED));
+    CHECK(read_over("{\"routing_key\":null,\"enabled\":false}", &webhook, &violations));
+    CHECK(str_equal(webhook.routing_key, STR("R0123456789ABCDEF")));
+    CHECK(read_over("{\"format\":\"immutable\"}", &webhook, &violations));
+    CHECK(webhook.routing_key.len == 0);
 }
 
 static void
@@ -256,6 +322,8 @@ main(void)
     RUN(test_complaints_name_the_field);
     RUN(test_secret_is_given_once);
     RUN(test_webhook_reads_back_as_written);
+    RUN(test_what_comes_back_hidden_stays_as_it_is);
+    RUN(test_pagerduty_has_a_place_a_key_and_both_events);
     RUN(test_a_format_has_events_of_its_own);
     RUN(test_a_session_used_again_is_a_login_to_fusionauth_alone);
     RUN(test_webhook_takes_what_it_asked_for);

@@ -70,11 +70,45 @@ test_while_a_rotation_lasts_both_secrets_sign(void)
                            "webhook-signature: v1,8RX/1O2YL60kUxfvElpVTTB3PngBJVz9Rq1OdlzDm7o=\n");
 }
 
+/* The vector of the Standard Webhooks libraries; its key's public half verifies it in their tests. */
+static void
+test_the_vector_of_an_asymmetric_key_holds(void)
+{
+#define SIGNING_KEY                                                                                \
+    "whsk_6Xb/dCcHpPea21PS1N9VY/"                                                                  \
+    "NZW723CEc77N4rJCubMbfVKIDij2HKpMKkioLlX0dRqSKJp4AJ6p9lMicMFs6Kvg=="
+#define V1A                                                                                        \
+    "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg=="
+#define HEAD                                                                                       \
+    "X-Immutable-Signature: sha256="                                                               \
+    "80ec8a89ce3cd22133a1066caecb4d04fea7467657c8514d717ec42c38a5c94c\n"                           \
+    "webhook-id: " MESSAGE "\n"                                                                    \
+    "webhook-timestamp: 1614265330\n"                                                              \
+    "webhook-signature: v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    struct webhook webhook = {
+        .secret = STR(SECRET), .asymmetric = true, .signing_key = STR(SIGNING_KEY)};
+    check_signed(&webhook, HEAD " " V1A "\n");
+    /* While a rotation lasts the old key signs too. */
+    webhook.old_signing_key = webhook.signing_key;
+    webhook.old_secret_until = INT64_MAX;
+    check_signed(&webhook, HEAD " " V1A " " V1A "\n");
+    webhook.asymmetric = false;
+    check_signed(&webhook, HEAD "\n");
+    /* What is no key signs nothing. */
+    webhook = (struct webhook){.secret = STR(SECRET), .asymmetric = true};
+    static const char *const bad[] = {"", "whsk_", "whsk_AAAA", "whsec_AAAA", "whsk_!"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        webhook.signing_key = str_from(bad[i]);
+        check_signed(&webhook, HEAD "\n");
+    }
+}
+
 int
 main(void)
 {
     RUN(test_the_vector_of_standard_webhooks_holds);
     RUN(test_a_secret_without_prefix_is_the_key_itself);
     RUN(test_while_a_rotation_lasts_both_secrets_sign);
+    RUN(test_the_vector_of_an_asymmetric_key_holds);
     return tap_done();
 }
