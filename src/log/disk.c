@@ -134,6 +134,24 @@ disk_reserve(void *self, struct log_file *file, uint64_t len, struct err *err)
     return err_set(err, ERR_IO, "reserving %llu bytes: %m", (unsigned long long)len);
 }
 
+/* One file's pages are written and waited for by any sync of that file: the file that is written
+ * to must not be given zeros, only the one after it. */
+static bool
+disk_zero(void *self, struct log_file *file, uint64_t at, uint64_t len, struct err *err)
+{
+    enum { CHUNK = 256 * 1024 };
+    static const char zeros[CHUNK];
+    for (uint64_t done = 0; done < len;) {
+        size_t part = len - done < CHUNK ? (size_t)(len - done) : CHUNK;
+        if (!disk_write(self, file, at + done, zeros, part, err))
+            return false;
+        done += part;
+    }
+    if (fdatasync(file->fd) != 0)
+        return err_set(err, ERR_IO, "syncing: %m");
+    return true;
+}
+
 static bool
 disk_size(void *self, struct log_file *file, uint64_t *len_out, struct err *err)
 {
@@ -227,6 +245,7 @@ log_disk_open(const char *folder_name, int64_t sync_delay_us, struct log_disk *d
         .sync = disk_sync,
         .truncate = disk_truncate,
         .reserve = disk_reserve,
+        .zero = disk_zero,
         .size = disk_size,
         .close = disk_close,
         .rename = disk_rename,

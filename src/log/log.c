@@ -161,16 +161,33 @@ failed:
                       (unsigned long long)open->end);
 }
 
+/* Once for each segment, when it is well under way. A large commit does not wait for the map of the
+ * file but for its own bytes, and zeros would only be in their way. */
+static bool
+wants_zeros(const struct log *log, const struct commit *commit, const struct tail *tail)
+{
+    enum { WELL = 4, SMALL_COMMIT = 64 * 1024 };
+    struct segment *open = log->open;
+    if (open->asked || tail->end < log->segment_bytes / WELL || commit->bytes.len > SMALL_COMMIT)
+        return false;
+    open->asked = true;
+    return true;
+}
+
 static void
 publish(struct log *log, const struct commit *commit, const struct tail *tail)
 {
     struct segment *open = log->open;
+    bool zeros = wants_zeros(log, commit, tail);
     log->tail = *tail;
     memory_index_publish(open->memory);
     atomic_store(&log->durable, commit->last_at);
     atomic_fetch_add(&log->commits_done, 1);
     pthread_mutex_lock(&log->mutex);
     open->end = tail->end;
+    log->wants_zeros = log->wants_zeros || zeros;
+    if (zeros)
+        pthread_cond_broadcast(&log->to_sealer);
     pthread_mutex_unlock(&log->mutex);
 }
 

@@ -49,6 +49,8 @@ struct log_disk {
     bool (*sync)(void *self, struct log_file *file, struct err *err); /* fdatasync */
     bool (*truncate)(void *self, struct log_file *file, uint64_t len, struct err *err);
     bool (*reserve)(void *self, struct log_file *file, uint64_t len, struct err *err);
+    /* Zeros onto reserved bytes, durable when it returns; NULL: the disk does not want them. */
+    bool (*zero)(void *self, struct log_file *file, uint64_t at, uint64_t len, struct err *err);
     bool (*size)(void *self, struct log_file *file, uint64_t *len_out, struct err *err);
     void (*close)(void *self, struct log_file *file);
     bool (*rename)(void *self, const char *from, const char *to, struct err *err); /* + sync dir */

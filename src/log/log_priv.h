@@ -346,6 +346,7 @@ bool sink_end(struct sink *sink, struct err *err);
 bool seal_index(struct sink *sink, const struct memory_index *index, struct err *err);
 void *sealer_main(void *log);
 bool prepare_next(struct log *log, uint64_t bytes, struct err *err);
+void fill_next(struct log *log); /* with zeros; until it is full or wanted */
 
 /* -- segment.c: segments, counted, and the list of them ------------------------------ */
 
@@ -360,6 +361,7 @@ struct segment {
     struct sealed *sealed;       /* NULL: plain */
     uint64_t end;     /* of the last commit, where the next is written; changed under log->mutex */
     struct tail tail; /* the chain at `end`; set when it is no longer written */
+    bool asked;       /* for zeros in the next one; the writer's */
     bool waiting;     /* to be sealed; under log->mutex */
 };
 struct segment *segment_new(struct log *log, struct log_file *file, const struct header *header);
@@ -433,7 +435,8 @@ struct commit {
 struct next {
     pthread_mutex_t mutex;
     struct log_file *file; /* NULL: none made */
-    uint64_t reserved;
+    uint64_t reserved, zeroed;
+    atomic_bool wanted; /* now: no more zeros */
 };
 
 struct log {
@@ -463,7 +466,7 @@ struct log {
     pthread_cond_t to_writer, to_owner, to_sealer, sealed;
     struct segments *segments;
     struct commit *in_flight;
-    bool linked, failed, ending, wants_next;
+    bool linked, failed, ending, wants_next, wants_zeros;
     struct err failure;
     size_t sealing_count; /* segments that wait to be sealed */
     bool kicked;          /* try again at once */

@@ -104,7 +104,7 @@ drop_next(struct log *log)
     if (log->next.file != NULL)
         log->disk.close(log->disk.self, log->next.file);
     log->next.file = NULL;
-    log->next.reserved = 0;
+    log->next.reserved = log->next.zeroed = 0;
 }
 
 bool
@@ -123,6 +123,34 @@ prepare_next(struct log *log, uint64_t bytes, struct err *err)
     }
     pthread_mutex_unlock(&log->next.mutex);
     return ok;
+}
+
+/* A block that is written for the first time, reserved though it is, has the sync write the map of
+ * the file too: a second wait. Zeros written ahead take that off small commits, which wait for
+ * little else. What could not be done is only slower. */
+static bool
+fill_some(struct log *log)
+{
+    enum { FILL_CHUNK = 1 << 20 };
+    struct next *next = &log->next;
+    struct err ignored;
+    pthread_mutex_lock(&next->mutex);
+    uint64_t left = next->file == NULL ? 0 : next->reserved - next->zeroed;
+    uint64_t len = left < FILL_CHUNK ? left : FILL_CHUNK;
+    bool ok = len > 0 && log->disk.zero(log->disk.self, next->file, next->zeroed, len, &ignored);
+    if (ok)
+        next->zeroed += len;
+    pthread_mutex_unlock(&next->mutex);
+    return ok;
+}
+
+void
+fill_next(struct log *log)
+{
+    if (log->disk.zero == NULL)
+        return;
+    while (!atomic_load(&log->next.wanted) && !atomic_load(&log->stopping) && fill_some(log))
+        ;
 }
 
 static bool
@@ -239,7 +267,10 @@ roll(struct log *log, size_t commit_bytes, struct err *err)
     uint64_t bytes = (least > log->segment_bytes ? least : log->segment_bytes) + CLOSE_SIZE + 4096;
     if (!may_seal_another(log, err))
         return false;
-    if (!prepare_next(log, bytes, err))
+    atomic_store(&log->next.wanted, true);
+    bool ready = prepare_next(log, bytes, err);
+    atomic_store(&log->next.wanted, false);
+    if (!ready)
         return err_prefix(err, "log: making a new segment");
     if (log->open != NULL && log->tail.first != log->open->header.first)
         leave_open_segment(log);

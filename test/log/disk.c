@@ -4,7 +4,9 @@
 #include "tap.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -105,6 +107,95 @@ test_a_folder_that_cannot_be_made_is_an_error(void)
     CHECK(!log_disk_open("/proc/no/such/folder", 0, &disk, &err));
     CHECK_INT(err.code, ERR_IO);
     CHECK(strstr(err.text, "/proc/no/such/folder") != NULL);
+}
+
+/* -- zeros ahead -------------------------------------------------------------------------- */
+
+static bool (*real_zero)(void *self, struct log_file *file, uint64_t at, uint64_t len,
+                         struct err *err);
+static sem_t asked;
+static _Atomic uint64_t zeroed;
+
+static bool
+watched_zero(void *self, struct log_file *file, uint64_t at, uint64_t len, struct err *err)
+{
+    bool ok = real_zero(self, file, at, len, err);
+    if (ok)
+        atomic_fetch_add(&zeroed, len);
+    must(sem_post(&asked) == 0);
+    return ok;
+}
+
+static bool
+refused_zero(void *self, struct log_file *file, uint64_t at, uint64_t len, struct err *err)
+{
+    (void)self, (void)file, (void)at, (void)len;
+    must(sem_post(&asked) == 0);
+    return err_set(err, ERR_IO, "no zeros today");
+}
+
+static bool
+add_commits(struct log *log, unsigned from, unsigned to)
+{
+    struct err err = {0};
+    for (unsigned commit = from; commit < to; commit++)
+        if (!add_commit(log, commit, &err) || !log_commit(log, NULL, NULL, &err))
+            return false;
+    return log_drain(log, &err);
+}
+
+static void
+no_finding(void *self, const struct log_finding *finding)
+{
+    (void)self, (void)finding;
+    CHECK(false);
+}
+
+/* A quarter of a segment in small commits, and zeros are asked for; then on over some segments,
+ * into what was filled. Everything is there afterwards. */
+static void
+write_over_zeros(bool refuse)
+{
+    struct log_disk disk;
+    struct log_recovery recovery;
+    struct log *log;
+    struct err err = {0};
+    make_folder();
+    must(log_disk_open(folder, 0, &disk, &err) && sem_init(&asked, 0, 0) == 0);
+    real_zero = disk.zero;
+    disk.zero = refuse ? refused_zero : watched_zero;
+    atomic_store(&zeroed, 0);
+    struct log_options options = {.disk = disk, .segment_bytes = LOG_SEGMENT_MIN};
+    CHECK(log_open(&options, &log, &recovery, &err));
+    CHECK(add_commits(log, 1, 20));
+    while (sem_wait(&asked) != 0)
+        must(errno == EINTR);
+    CHECK(atomic_load(&zeroed) >= (refuse ? 0 : LOG_SEGMENT_MIN));
+    CHECK(add_commits(log, 20, 300));
+    log_close(log);
+
+    uint64_t records = 0, expected = 0;
+    for (unsigned commit = 1; commit < 300; commit++)
+        expected += commit % 7 + 1;
+    CHECK(log_open(&options, &log, &recovery, &err));
+    CHECK(log_verify(log, no_finding, NULL, &records, &err));
+    CHECK(records == expected);
+    log_close(log);
+    must(sem_destroy(&asked) == 0);
+    log_disk_close(&disk);
+    remove_folder();
+}
+
+static void
+test_the_next_segment_is_given_zeros_while_one_fills_with_small_commits(void)
+{
+    write_over_zeros(false);
+}
+
+static void
+test_a_disk_that_cannot_give_zeros_is_only_slower(void)
+{
+    write_over_zeros(true);
 }
 
 /* -- killed ----------------------------------------------------------------------------- */
@@ -231,6 +322,8 @@ main(void)
 {
     RUN(test_the_folder_is_ours_alone);
     RUN(test_a_folder_that_cannot_be_made_is_an_error);
+    RUN(test_the_next_segment_is_given_zeros_while_one_fills_with_small_commits);
+    RUN(test_a_disk_that_cannot_give_zeros_is_only_slower);
     RUN(test_what_was_done_survives_kill_9);
     return tap_done();
 }
