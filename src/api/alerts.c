@@ -26,6 +26,7 @@ gather(void *self, const struct journal_row *row)
     gathering->ok =
         json_parse(gathering->tools.parser, row->stored, arena, &stored, &gathering->err) &&
         alert_read_stored(&stored, arena, alert, &gathering->err);
+    alert->at = (int64_t)row->at;
     gathering->count += gathering->ok;
     return gathering->ok;
 }
@@ -284,6 +285,11 @@ alerts_patch(struct call *call)
         tools_give(call->api, gathering->tools);
         return;
     }
-    ok = ok && store_triage_put(store, call->workspace_id, call->parameters[0], &triage, &err);
+    /* What closes it is told each time it is said: a request that got no answer comes again. */
+    bool closes = ok && (str_equal(triage.status, STR("resolved")) ||
+                         str_equal(triage.status, STR("false_positive")));
+    ok = ok && store_triage_put(store, call->workspace_id, call->parameters[0], &triage, &err) &&
+         (!closes || notify_resolved(call->api->options.notify, call->workspace_id,
+                                     &gathering->alerts[0], &err));
     answer_found(gathering, ok, &err);
 }

@@ -251,6 +251,7 @@ void webhooks_post(struct call *call);
 void webhooks_patch(struct call *call);
 void webhooks_delete(struct call *call);
 void webhooks_test(struct call *call);
+void webhooks_replay(struct call *call);
 void webhooks_rotate(struct call *call);
 void deliveries_list(struct call *call);
 void deliveries_get(struct call *call);

@@ -145,23 +145,22 @@ write_log(struct call *call, struct buffer *out)
 }
 
 static void
-write_latency(struct buffer *out, const struct notify_stats *s)
+write_histogram(struct buffer *out, const char *name, const char *help,
+                const struct notify_histogram *histogram)
 {
-    static const char name[] = "tocsin_webhook_latency_seconds";
-    buffer_printf(
-        out, "# HELP %s From an alert to its delivery at the first attempt.\n# TYPE %s histogram\n",
-        name, name);
+    buffer_printf(out, "# HELP tocsin_%s %s\n# TYPE tocsin_%s histogram\n", name, help, name);
     uint64_t so_far = 0;
     for (size_t i = 0; i < NOTIFY_BUCKETS; i++) {
         char bound[JSON_NUMBER_SIZE];
         size_t len = json_format_number((double)notify_bucket_us[i] / 1e6, bound);
-        so_far += s->latency_bucket[i];
-        buffer_printf(out, "%s_bucket{le=\"%.*s\"} %llu\n", name, (int)len, bound,
+        so_far += histogram->bucket[i];
+        buffer_printf(out, "tocsin_%s_bucket{le=\"%.*s\"} %llu\n", name, (int)len, bound,
                       (unsigned long long)so_far);
     }
-    buffer_printf(out, "%s_bucket{le=\"+Inf\"} %llu\n%s_sum %.6f\n%s_count %llu\n", name,
-                  (unsigned long long)s->latency_count, name, (double)s->latency_sum_us / 1e6, name,
-                  (unsigned long long)s->latency_count);
+    buffer_printf(out,
+                  "tocsin_%s_bucket{le=\"+Inf\"} %llu\ntocsin_%s_sum %.6f\ntocsin_%s_count %llu\n",
+                  name, (unsigned long long)histogram->count, name, (double)histogram->sum_us / 1e6,
+                  name, (unsigned long long)histogram->count);
 }
 
 static void
@@ -176,17 +175,27 @@ write_notify(struct call *call, struct buffer *out)
                   "# HELP tocsin_webhook_attempts_total Attempts by what they came to.\n"
                   "# TYPE tocsin_webhook_attempts_total counter\n"
                   "tocsin_webhook_attempts_total{outcome=\"delivered\"} %llu\n"
-                  "tocsin_webhook_attempts_total{outcome=\"failed\"} %llu\n",
-                  (unsigned long long)s.attempts_delivered, (unsigned long long)s.attempts_failed);
+                  "tocsin_webhook_attempts_total{outcome=\"failed\"} %llu\n"
+                  "tocsin_webhook_attempts_total{outcome=\"unanswered\"} %llu\n",
+                  (unsigned long long)s.attempts_delivered, (unsigned long long)s.attempts_failed,
+                  (unsigned long long)s.attempts_unanswered);
     const struct number numbers[] = {
         {"webhook_deliveries_dead_total", "counter", "Deliveries that were given up.",
          (double)s.deliveries_dead},
         {"webhook_in_flight", "gauge", "Requests to receivers under way.", (double)s.in_flight},
         {"webhook_deliveries_waiting", "gauge", "Deliveries that wait.", (double)s.waiting},
         {"webhook_oldest_waiting_seconds", "gauge", "Age of the oldest of them.", waited},
+        {"webhooks_failing", "gauge", "Webhooks whose newest attempts all failed.",
+         (double)s.webhooks_failing},
+        {"webhooks_disabled_total", "counter",
+         "Webhooks switched off because their receivers were gone or failed for days.",
+         (double)s.webhooks_disabled},
     };
     write_numbers(out, numbers, COUNT_OF(numbers));
-    write_latency(out, &s);
+    write_histogram(out, "webhook_latency_seconds",
+                    "From an alert to its delivery at the first attempt.", &s.latency);
+    write_histogram(out, "webhook_request_duration_seconds", "How long requests to receivers took.",
+                    &s.duration);
 }
 
 static void

@@ -1,6 +1,7 @@
 /* Webhooks: who is called. Admins only, so secrets may be made here; each is shown once. */
 #include "api/api_priv.h"
 #include "codec/ed25519.h"
+#include "codec/time.h"
 #include "model/ids.h"
 #include "model/limits.h"
 #include "model/webhook.h"
@@ -241,5 +242,37 @@ webhooks_test(struct call *call)
     json_put_str(out, "error", result.error[0] != '\0' ? str_from(result.error) : (struct str){0});
     struct str answer = utf8_cut((struct str){result.answer, result.answer_len}, 1024);
     json_put_str(out, "answer", utf8_valid(answer) ? answer : STR("(not text)"));
+    json_close(out, '}');
+}
+
+/* Deliveries of one that is switched off would be dead again at once. */
+void
+webhooks_replay(struct call *call)
+{
+    static const char *const known[] = {"since", NULL};
+    struct webhook webhook;
+    struct err err = {0};
+    int64_t since = 0;
+    size_t count = 0;
+    if (!call_read_json(call) || !call_check_members(call, &call->json, known) ||
+        !find(call, &webhook))
+        return;
+    const struct json *sent = json_get(&call->json, STR("since"));
+    if (sent->type != JSON_STRING || !time_parse(sent->text, &since)) {
+        call_fail(call, 422, "validation_failed", "The since field must be a time (RFC 3339).");
+        return;
+    }
+    if (!webhook.enabled) {
+        call_fail(call, 409, "conflict", "The webhook is switched off.");
+        return;
+    }
+    if (!notify_replay_dead(call->api->options.notify, call->workspace_id, webhook.id, since,
+                            &count, &err)) {
+        call_fail_err(call, &err);
+        return;
+    }
+    struct buffer *out = call_answer(call, 200);
+    json_open(out, '{');
+    json_put_int(out, "replayed", (int64_t)count);
     json_close(out, '}');
 }

@@ -158,7 +158,7 @@ write_all(struct notify *notify, struct err *err)
     struct book *book = &notify->book;
     bool rows = book->row_count > 0 || book->cursor > book->written_cursor;
     return (!rows || write_rows(notify, err)) &&
-           (book->outcome_count == 0 || write_outcomes(notify, err));
+           (book->outcome_count == 0 || write_outcomes(notify, err)) && health_write(notify, err);
 }
 
 void

@@ -1,4 +1,4 @@
-/* commands - what other threads ask of the notify thread: replays and tests. */
+/* commands - what other threads ask of the notify thread: replays, what became of alerts, tests. */
 #include "notify/notify_priv.h"
 
 #include "model/ids.h"
@@ -52,7 +52,25 @@ pop(struct notify *notify, struct command *command_out)
     return any;
 }
 
-/* -- replays ------------------------------------- */
+/* -- what was made due in the store ------------------------------------- */
+
+static bool
+ask_to_take_up(struct notify *notify, const struct store_range *range, struct err *err)
+{
+    struct command command = {.workspace_id_len = range->workspace_id.len,
+                              .webhook_id_len = range->webhook_id.len,
+                              .from = range->from,
+                              .to = range->to};
+    must(range->workspace_id.len <= sizeof command.workspace_id);
+    must(range->webhook_id.len <= sizeof command.webhook_id);
+    memcpy(command.workspace_id, range->workspace_id.ptr, range->workspace_id.len);
+    memcpy(command.webhook_id, range->webhook_id.ptr, range->webhook_id.len);
+    lock(notify);
+    bool ok = push(notify, &command, err);
+    unlock(notify);
+    notify_wake(notify);
+    return ok;
+}
 
 bool
 notify_replay(struct notify *notify, struct str workspace_id, struct str delivery_id,
@@ -60,45 +78,138 @@ notify_replay(struct notify *notify, struct str workspace_id, struct str deliver
 {
     struct arena arena;
     struct store_delivery delivery;
-    struct command command = {.now_us = wall_us(notify)};
     arena_init(&arena, 4096, 1024 * 1024);
     bool ok = store_delivery_replay(notify->options.store, workspace_id, delivery_id,
-                                    command.now_us, &arena, &delivery, err);
+                                    wall_us(notify), &arena, &delivery, err);
     if (ok) {
-        must(delivery.workspace_id.len <= sizeof command.workspace_id);
-        must(delivery.webhook_id.len <= sizeof command.webhook_id);
-        memcpy(command.workspace_id, delivery.workspace_id.ptr, delivery.workspace_id.len);
-        memcpy(command.webhook_id, delivery.webhook_id.ptr, delivery.webhook_id.len);
-        command.workspace_id_len = delivery.workspace_id.len;
-        command.webhook_id_len = delivery.webhook_id.len;
-        if (!webhook_event_parse(delivery.event_type, &command.kind))
-            command.kind = WEBHOOK_ALERT;
-        command.record_at = delivery.record_at;
-        command.attempts = delivery.attempts;
-        lock(notify);
-        ok = push(notify, &command, err);
-        unlock(notify);
+        struct store_range range = {delivery.workspace_id, delivery.webhook_id, delivery.record_at,
+                                    delivery.record_at};
+        ok = ask_to_take_up(notify, &range, err);
     }
     arena_fini(&arena);
-    notify_wake(notify);
     return ok;
 }
 
-static void
-run_replay(struct notify *notify, const struct command *command)
+bool
+notify_replay_dead(struct notify *notify, struct str workspace_id, struct str webhook_id,
+                   int64_t since, size_t *count_out, struct err *err)
 {
-    struct str workspace_id = {command->workspace_id, command->workspace_id_len};
-    struct str webhook_id = {command->webhook_id, command->webhook_id_len};
-    struct lane *lane = lanes_make(&notify->lanes, workspace_id, webhook_id);
-    struct job *job = lanes_job(lane, command->record_at, command->kind);
-    if (job != NULL && job->place == JOB_FLYING)
-        return; /* it is being sent at this moment */
+    struct store_range range = {workspace_id, webhook_id, since, INT64_MAX};
+    return store_deliveries_revive(notify->options.store, &range, wall_us(notify),
+                                   notify->options.waiting_max, count_out, err) &&
+           (*count_out == 0 || ask_to_take_up(notify, &range, err));
+}
+
+static bool
+tell_resolved(struct notify *notify, const struct webhook *webhook, const struct alert *alert,
+              struct err *err)
+{
+    char id[ID_SIZE];
+    int64_t now = wall_us(notify);
+    format_delivery_id(alert->id, WEBHOOK_ALERT_RESOLVED, webhook->id, id);
+    struct store_delivery row = {
+        .workspace_id = webhook->workspace_id,
+        .id = {id, ID_SIZE},
+        .webhook_id = webhook->id,
+        .alert_id = alert->id,
+        .event_type = webhook_event_name(WEBHOOK_ALERT_RESOLVED),
+        .record_at = alert->at,
+        .status = DELIVERY_PENDING,
+        .next_attempt_at = now,
+        .created_at = now,
+    };
+    struct store_range range = {webhook->workspace_id, webhook->id, alert->at, alert->at};
+    return store_deliveries_make(notify->options.store, &row, 1, 0, err) &&
+           ask_to_take_up(notify, &range, err);
+}
+
+bool
+notify_resolved(struct notify *notify, struct str workspace_id, const struct alert *alert,
+                struct err *err)
+{
+    struct arena arena;
+    struct webhook *list = NULL;
+    size_t count = 0;
+    arena_init(&arena, 16384, (size_t)16 * 1024 * 1024);
+    bool ok =
+        store_webhooks(notify->options.store, workspace_id, false, &arena, &list, &count, err);
+    for (size_t i = 0; ok && i < count; i++)
+        if (webhook_takes_resolved(&list[i], alert))
+            ok = tell_resolved(notify, &list[i], alert, err);
+    arena_fini(&arena);
+    return ok;
+}
+
+struct taking {
+    struct notify *notify;
+    struct lane *lane;
+    struct job *at; /* the first that is not of an older record than the row at hand */
+    int64_t now_us;
+};
+
+static struct job *
+known_job(const struct taking *taking, const struct store_delivery *delivery,
+          enum webhook_event kind)
+{
+    struct job *job = taking->at;
+    while (job != NULL && job->record_at == delivery->record_at && job->kind != kind)
+        job = job->newer;
+    return job != NULL && job->record_at == delivery->record_at ? job : NULL;
+}
+
+/* Rows and jobs come in the same order, so that thousands are gone through once. */
+static void
+take_up_row(void *self, const struct store_delivery *delivery)
+{
+    struct taking *taking = self;
+    struct lanes *lanes = &taking->notify->lanes;
+    enum webhook_event kind;
+    if (!webhook_event_parse(delivery->event_type, &kind))
+        kind = WEBHOOK_ALERT;
+    while (taking->at != NULL && taking->at->record_at < delivery->record_at)
+        taking->at = taking->at->newer;
+    struct job *job = known_job(taking, delivery, kind);
+    bool anew = delivery->attempts_before == delivery->attempts;
+    bool is_due = delivery->next_attempt_at <= taking->now_us;
     if (job == NULL) {
-        job = lanes_add(&notify->lanes, lane, command->record_at, command->kind, command->now_us);
-        job->attempts = (uint32_t)command->attempts;
+        struct job like = {.record_at = delivery->record_at,
+                           .kind = kind,
+                           .next_at = delivery->next_attempt_at,
+                           .attempts = (uint32_t)delivery->attempts,
+                           .attempts_before = (uint32_t)delivery->attempts_before};
+        job = lanes_insert(lanes, taking->lane, &like, taking->at);
+        if (is_due)
+            lanes_ready(lanes, job);
+        follow_make_room(taking->notify, taking->lane);
+    } else if (job->place == JOB_WAITING && anew && is_due) {
+        job->attempts_before = job->attempts;
+        lanes_ready(lanes, job);
     }
-    job->attempts_before = job->attempts;
-    lanes_ready(&notify->lanes, job);
+}
+
+/* What came of earlier attempts is written first, so that the store's rows are not behind. */
+static bool
+take_up(struct notify *notify, const struct command *command)
+{
+    struct store_range range = {{command->workspace_id, command->workspace_id_len},
+                                {command->webhook_id, command->webhook_id_len},
+                                command->from,
+                                command->to};
+    struct err err = {0};
+    book_write(notify, true);
+    if (notify->book.retry_us != 0)
+        return false;
+    struct lane *lane = lanes_make(&notify->lanes, range.workspace_id, range.webhook_id);
+    struct taking taking = {.notify = notify,
+                            .lane = lane,
+                            .at = command->from == command->to ? lanes_from(lane, command->from)
+                                                               : lane->oldest,
+                            .now_us = wall_us(notify)};
+    bool ok =
+        store_deliveries_pending_of(notify->options.store, &range, take_up_row, &taking, &err);
+    if (!ok)
+        diag_warn("deliveries to be sent again could not be read: %s", err.text);
+    return ok;
 }
 
 /* -- tests ------------------------------------- */
@@ -175,8 +286,13 @@ commands_run(struct notify *notify)
             /* A key that its webhook signs with may have been made a moment ago. */
             follow_webhooks(notify);
             run_test(notify, command.test);
-        } else {
-            run_replay(notify, &command);
+        } else if (!take_up(notify, &command)) {
+            /* It is a pending row by now: it goes out when the store answers again. */
+            struct err full = {0};
+            lock(notify);
+            (void)push(notify, &command, &full);
+            unlock(notify);
+            return;
         }
     }
 }

@@ -59,6 +59,7 @@ read_webhooks(struct notify *notify, struct err *err)
         struct lane *lane = lanes_make(&notify->lanes, list[i].workspace_id, list[i].id);
         lane->webhook = &list[i];
         lane->gone = list[i].disabled_reason.ptr != NULL;
+        health_take(lane, &list[i]);
         notify->hears_logins |= hears_logins(&list[i]);
         if (lane->since == list[i].since)
             continue;
@@ -131,8 +132,8 @@ drop_oldest(struct notify *notify, struct lane *lane)
     send_dead(notify, job, "given up: too many deliveries wait for this webhook");
 }
 
-static void
-make_room(struct notify *notify, struct lane *lane)
+void
+follow_make_room(struct notify *notify, struct lane *lane)
 {
     if (lane->count > notify->options.waiting_max)
         drop_oldest(notify, lane);
@@ -171,7 +172,7 @@ make_delivery(struct notify *notify, struct lane *lane, const struct occasion *o
     if (row->alert_id_len > 0)
         memcpy(row->alert_id, occasion->alert_id.ptr, row->alert_id_len);
     format_delivery_id(occasion->record_id, occasion->kind, lane->webhook_id, row->id);
-    make_room(notify, lane);
+    follow_make_room(notify, lane);
 }
 
 struct follower {

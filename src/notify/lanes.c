@@ -244,15 +244,12 @@ new_job(struct lanes *lanes)
     return job;
 }
 
-/* New records come last; one that is replayed has to find its place. */
+/* Before `newer`; at the end when that is NULL. */
 static void
-link_by_record(struct lane *lane, struct job *job)
+link_before(struct lane *lane, struct job *job, struct job *newer)
 {
-    struct job *older = lane->newest;
-    while (older != NULL && older->record_at > job->record_at)
-        older = older->older;
-    job->older = older;
-    job->newer = older == NULL ? lane->oldest : older->newer;
+    job->newer = newer;
+    job->older = newer == NULL ? lane->newest : newer->older;
     if (job->older != NULL)
         job->older->newer = job;
     else
@@ -278,19 +275,56 @@ lift(struct lanes *lanes, struct job *job)
 }
 
 struct job *
+lanes_insert(struct lanes *lanes, struct lane *lane, const struct job *like, struct job *newer)
+{
+    struct job *job = new_job(lanes);
+    *job = (struct job){.lane = lane,
+                        .record_at = like->record_at,
+                        .kind = like->kind,
+                        .attempts = like->attempts,
+                        .attempts_before = like->attempts_before,
+                        .place = JOB_FLYING}; /* in no heap yet */
+    link_before(lane, job, newer);
+    lane->count++;
+    lanes->job_count++;
+    lanes_wait(lanes, job, like->next_at);
+    return job;
+}
+
+struct job *
+lanes_from(const struct lane *lane, int64_t record_at)
+{
+    struct job *from = NULL;
+    for (struct job *job = lane->newest; job != NULL && job->record_at >= record_at;
+         job = job->older)
+        from = job;
+    return from;
+}
+
+/* New records come last; an older one has to find its place. */
+struct job *
 lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at, enum webhook_event kind,
           int64_t next_at)
 {
-    struct job *job = new_job(lanes);
-    job->lane = lane;
-    job->record_at = record_at;
-    job->kind = kind;
-    job->place = JOB_FLYING; /* in no heap yet */
-    link_by_record(lane, job);
-    lane->count++;
-    lanes->job_count++;
-    lanes_wait(lanes, job, next_at);
-    return job;
+    struct job like = {.record_at = record_at, .kind = kind, .next_at = next_at};
+    return lanes_insert(lanes, lane, &like, lanes_from(lane, record_at + 1));
+}
+
+/* Those of one record lie side by side. */
+const struct job *
+lanes_before(const struct job *job)
+{
+    if (job->kind != WEBHOOK_ALERT_RESOLVED)
+        return NULL;
+    for (const struct job *o = job->older; o != NULL && o->record_at == job->record_at;
+         o = o->older)
+        if (o->kind == WEBHOOK_ALERT)
+            return o;
+    for (const struct job *n = job->newer; n != NULL && n->record_at == job->record_at;
+         n = n->newer)
+        if (n->kind == WEBHOOK_ALERT)
+            return n;
+    return NULL;
 }
 
 void

@@ -85,6 +85,7 @@ show_stats(struct notify *notify)
     counts->waiting = notify->lanes.job_count;
     if (counts->waiting == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
         counts->oldest_waiting_at = oldest_waiting(&notify->lanes);
+        counts->webhooks_failing = health_failing(notify);
         notify->oldest_looked_at = now;
     }
     must(pthread_mutex_lock(&notify->lock) == 0);

@@ -72,6 +72,14 @@ void notify_wake(struct notify *notify);
 /* Makes a delivery due now, whatever its status (POST /deliveries/{id}/replay). */
 bool notify_replay(struct notify *notify, struct str workspace_id, struct str delivery_id,
                    struct err *err) MUST_USE;
+/* The same of every dead delivery of this webhook whose record is not before `since`; of more than
+ * may wait, the newest. */
+bool notify_replay_dead(struct notify *notify, struct str workspace_id, struct str webhook_id,
+                        int64_t since, size_t *count_out, struct err *err) MUST_USE;
+/* Somebody has said what became of this alert: every webhook that takes alert.resolved is told, once
+ * however often this is said. */
+bool notify_resolved(struct notify *notify, struct str workspace_id, const struct alert *alert,
+                     struct err *err) MUST_USE;
 /* Sends one test event ("webhook.test") to this webhook and waits for the answer (at most its
  * timeouts). Any thread but the notify thread. */
 bool notify_test(struct notify *notify, const struct webhook *webhook,
@@ -90,15 +98,21 @@ bool notify_make_key(struct store *store, enum jwt_algorithm algorithm, struct j
 bool notify_write_jwks(struct store *store, struct json_parser *parser, struct buffer *out,
                        struct err *err) MUST_USE;
 
-/* Latency is from an alert to its delivery, of those that the first attempt brought. Upper bounds
- * of the histogram are in notify_bucket_us. */
+/* Upper bounds are in notify_bucket_us; what is above all of them is in `count` alone. */
 #define NOTIFY_BUCKETS 12
 extern const int64_t notify_bucket_us[NOTIFY_BUCKETS];
+struct notify_histogram {
+    uint64_t bucket[NOTIFY_BUCKETS], count;
+    int64_t sum_us;
+};
 struct notify_stats {
-    uint64_t attempts_delivered, attempts_failed, deliveries_dead, in_flight, waiting;
-    int64_t oldest_waiting_at; /* 0: none */
-    uint64_t latency_bucket[NOTIFY_BUCKETS], latency_count;
-    int64_t latency_sum_us;
+    /* Of those that failed, the unanswered ones got no HTTP answer at all. */
+    uint64_t attempts_delivered, attempts_failed, attempts_unanswered;
+    uint64_t deliveries_dead, in_flight, waiting;
+    uint64_t webhooks_failing, webhooks_disabled; /* now; since the start */
+    int64_t oldest_waiting_at;                    /* 0: none */
+    struct notify_histogram latency;  /* from an alert to its delivery at the first attempt */
+    struct notify_histogram duration; /* of requests, whatever came of them */
 };
 void notify_stats(struct notify *notify, struct notify_stats *stats_out);
 

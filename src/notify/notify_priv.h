@@ -66,7 +66,9 @@ struct lane {
     int64_t paused_until;       /* the receiver asked for it */
     struct lane *next, *before; /* among the lanes with something ready */
     bool is_active;
-    bool gone; /* it answered 410; the store may not know yet */
+    bool gone;                        /* it was switched off here; the store may not know yet */
+    int64_t failing_since, failed_at; /* as in struct webhook */
+    bool health_changed;              /* and not written yet */
 };
 
 struct lanes {
@@ -89,6 +91,9 @@ struct lane **lanes_of(const struct lanes *lanes, struct str workspace_id, size_
 /* A new job, waiting for `next_at`. */
 struct job *lanes_add(struct lanes *lanes, struct lane *lane, int64_t record_at,
                       enum webhook_event kind, int64_t next_at);
+/* The same of an old record: `newer` is the first job behind it, or NULL. */
+struct job *lanes_insert(struct lanes *lanes, struct lane *lane, const struct job *like,
+                         struct job *newer);
 void lanes_remove(struct lanes *lanes, struct job *job);
 void lanes_wait(struct lanes *lanes, struct job *job, int64_t next_at);
 void lanes_ready(struct lanes *lanes, struct job *job);
@@ -99,6 +104,10 @@ struct job *lanes_take(struct lanes *lanes, struct lane *lane);
 /* Makes all that are due by now ready. */
 void lanes_wake_due(struct lanes *lanes, int64_t now_us);
 struct job *lanes_job(const struct lane *lane, int64_t record_at, enum webhook_event kind);
+/* The first whose record is not older; NULL: none. */
+struct job *lanes_from(const struct lane *lane, int64_t record_at);
+/* Whether the lane still has to tell that this alert was raised at all. */
+const struct job *lanes_before(const struct job *job);
 /* The oldest that is not being sent right now. */
 struct job *lanes_oldest(const struct lane *lane);
 struct lane *lanes_fullest(const struct lanes *lanes);
@@ -169,6 +178,17 @@ int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SC
 /* What Retry-After says, in microseconds; -1: nothing that can be read (curl.c). */
 int64_t transport_retry_after(struct str value);
 
+/* -- receivers that fail (health.c) ------------------------------------- */
+
+/* What an attempt said of its receiver. */
+void health_note(struct notify *notify, struct lane *lane, int64_t at, bool delivered);
+/* Takes over what the store knows, unless something newer is still to be written. */
+void health_take(struct lane *lane, const struct webhook *webhook);
+/* Nothing more is sent to it; its admins are written to. */
+void health_switch_off(struct notify *notify, struct lane *lane, const char *why);
+bool health_write(struct notify *notify, struct err *err) MUST_USE;
+uint64_t health_failing(const struct notify *notify);
+
 /* -- what FusionAuth's webhooks are signed with (keyring.c) ------------------------------- */
 
 struct keyring;
@@ -184,6 +204,8 @@ bool keyring_sign(struct buffer *out, const struct keyring *keyring, const struc
 
 /* Takes the webhooks anew when they have changed. */
 void follow_webhooks(struct notify *notify);
+/* A lane that holds too many gives up its oldest. */
+void follow_make_room(struct notify *notify, struct lane *lane);
 /* Makes jobs and rows for new alerts; says whether there is more to read at once. */
 bool follow_log(struct notify *notify);
 bool follow_load_pending(struct notify *notify, struct err *err) MUST_USE;
@@ -192,11 +214,10 @@ bool follow_load_pending(struct notify *notify, struct err *err) MUST_USE;
  * ------------------------------------------------------ */
 
 struct command {
-    struct test *test; /* NULL: a replay of this delivery */
+    struct test *test; /* NULL: what the store holds of these is to be taken up */
     char workspace_id[ID_SIZE], webhook_id[ID_SIZE];
     size_t workspace_id_len, webhook_id_len;
-    enum webhook_event kind;
-    int64_t record_at, attempts, now_us;
+    int64_t from, to; /* record_at */
 };
 void commands_run(struct notify *notify);
 void commands_test_done(struct notify *notify, struct test *test,

@@ -187,32 +187,31 @@ send_dead(struct notify *notify, struct job *job, const char *why)
 }
 
 static void
-switch_off(struct notify *notify, struct lane *lane)
+count(struct notify_histogram *histogram, int64_t us)
 {
-    struct err err = {0};
-    lane->gone = true;
-    diag_warn("webhook %.*s is switched off: its receiver answered 410 Gone",
-              STR_ARG(lane->webhook_id));
-    struct log *log = journal_log(notify->options.journal);
-    if (lane->webhook != NULL &&
-        !store_webhook_disable(notify->options.store, lane->webhook,
-                               STR("its receiver answered 410 Gone"), (int64_t)log_durable(log) + 1,
-                               wall_us(notify), &err) &&
-        err.code != ERR_NOT_FOUND)
-        diag_warn("webhook %.*s: %s", STR_ARG(lane->webhook_id), err.text);
-}
-
-static void
-count_latency(struct notify *notify, int64_t latency_us)
-{
-    struct notify_stats *counts = &notify->counts;
     size_t bucket = 0;
-    while (bucket < NOTIFY_BUCKETS && latency_us > notify_bucket_us[bucket])
+    while (bucket < NOTIFY_BUCKETS && us > notify_bucket_us[bucket])
         bucket++;
     if (bucket < NOTIFY_BUCKETS)
-        counts->latency_bucket[bucket]++;
-    counts->latency_count++;
-    counts->latency_sum_us += latency_us;
+        histogram->bucket[bucket]++;
+    histogram->count++;
+    histogram->sum_us += us;
+}
+
+/* `job` has this attempt counted already. */
+static void
+count_attempt(struct notify *notify, const struct job *job, const struct notify_result *result,
+              int64_t now_us)
+{
+    struct notify_stats *counts = &notify->counts;
+    count(&counts->duration, result->duration_us);
+    if (result->status < 200 || result->status >= 300) {
+        *(result->status == 0 ? &counts->attempts_unanswered : &counts->attempts_failed) += 1;
+        return;
+    }
+    counts->attempts_delivered++;
+    if (job->attempts == 1 && job->kind != WEBHOOK_ALERT_RESOLVED)
+        count(&counts->latency, now_us > job->record_at ? now_us - job->record_at : 0);
 }
 
 static int64_t
@@ -265,15 +264,10 @@ settle(struct notify *notify, struct flight *flight, const struct notify_result 
         outcome->answer, (struct str){result->answer, result->answer_len}, sizeof outcome->answer);
 
     adjust_lane(lane, status == DELIVERY_DELIVERED);
-    if (status == DELIVERY_DELIVERED) {
-        notify->counts.attempts_delivered++;
-        if (job->attempts == 1)
-            count_latency(notify, now > job->record_at ? now - job->record_at : 0);
-    } else {
-        notify->counts.attempts_failed++;
-    }
+    count_attempt(notify, job, result, now);
+    health_note(notify, lane, now, status == DELIVERY_DELIVERED);
     if (result->status == 410 && !lane->gone)
-        switch_off(notify, lane);
+        health_switch_off(notify, lane, "its receiver answered 410 Gone");
     if (status == DELIVERY_PENDING) {
         outcome->next_attempt_at = next_attempt(notify, job, result, now);
         lanes_wait(&notify->lanes, job, outcome->next_attempt_at);
@@ -341,6 +335,19 @@ write_body(struct notify *notify, const struct job *job, char id_out[static ID_S
     return true;
 }
 
+/* What is over is told after what began it. */
+static bool
+has_to_wait(struct notify *notify, struct job *job)
+{
+    const struct job *before = lanes_before(job);
+    if (before == NULL)
+        return false;
+    int64_t soon = wall_us(notify) + TIME_US_PER_SECOND;
+    lanes_wait(&notify->lanes, job,
+               before->place == JOB_WAITING && before->next_at > soon ? before->next_at : soon);
+    return true;
+}
+
 static void
 start_job(struct notify *notify, struct job *job)
 {
@@ -351,6 +358,8 @@ start_job(struct notify *notify, struct job *job)
         send_dead(notify, job, why);
         return;
     }
+    if (has_to_wait(notify, job))
+        return;
     if (!write_body(notify, job, id, &err)) {
         if (err.code != ERR_IO) {
             send_dead(notify, job, err.text);

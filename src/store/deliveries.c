@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { PRUNE_ROWS = 1000 };
+enum { PRUNE_ROWS = 1000, REVIVE_ROWS = 1000 };
 
 /* -- making ---------------------------------------------------------------------- */
 
@@ -121,7 +121,7 @@ mark_notified(struct sql *sql, int64_t n, int64_t at, struct err *err)
     static const char text[] =
         "INSERT INTO triage (workspace_id, alert_id, status, at, notified_at)"
         " SELECT workspace_id, alert_id, 'open', 0, ?2 FROM deliveries"
-        " WHERE n = ?1 AND alert_id <> ''"
+        " WHERE n = ?1 AND alert_id <> '' AND event_type <> 'alert.resolved'"
         " ON CONFLICT DO UPDATE SET notified_at = ?2 WHERE notified_at = 0";
     sqlite3_stmt *statement = sql_statement(sql, text, err);
     if (statement == NULL)
@@ -214,15 +214,63 @@ store_delivery_replay(struct store *store, struct str workspace_id, struct str i
            store_delivery(store, workspace_id, id, arena, delivery_out, &attempts, &count, err);
 }
 
+static bool
+revive_some(struct sql *sql, const struct store_range *range, int64_t now_us, size_t most,
+            struct err *err)
+{
+    static const char text[] =
+        "UPDATE deliveries SET status = 'pending', attempts_before = attempts,"
+        " next_attempt_at = ?5, updated_at = ?5 WHERE n IN (SELECT n FROM deliveries"
+        " WHERE webhook_id = ?1 AND workspace_id = ?2 AND record_at BETWEEN ?3 AND ?4"
+        " AND status = 'dead' ORDER BY record_at DESC LIMIT ?6)";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    sql_bind_str(statement, 1, range->webhook_id);
+    sql_bind_str(statement, 2, range->workspace_id);
+    sql_bind_int(statement, 3, range->from);
+    sql_bind_int(statement, 4, range->to);
+    sql_bind_int(statement, 5, now_us);
+    sql_bind_int(statement, 6, (int64_t)most);
+    return sql_do(sql, statement, err);
+}
+
+bool
+store_deliveries_revive(struct store *store, const struct store_range *range, int64_t now_us,
+                        size_t most, size_t *count_out, struct err *err)
+{
+    /* In small transactions, so that nobody else waits long. */
+    struct sql *sql = &store->write;
+    size_t count = 0;
+    for (size_t some = REVIVE_ROWS; some == REVIVE_ROWS && count < most; count += some) {
+        size_t left = most - count;
+        sql_lock(sql);
+        bool ok = revive_some(sql, range, now_us, left < REVIVE_ROWS ? left : REVIVE_ROWS, err);
+        some = ok ? (size_t)sql_changes(sql) : 0;
+        sql_unlock(sql);
+        if (!ok)
+            return false;
+    }
+    *count_out = count;
+    return true;
+}
+
 /* -- pruning --------------------------------------------------------------------- */
 
+/* Rows are made in the order of their created_at, so those behind the first that is an hour younger
+ * need no look. */
+#define HOUR_US "3600000000"
+#define FIRST_YOUNG                                                                                \
+    "coalesce((SELECT n FROM deliveries WHERE created_at >= ?1 + " HOUR_US                         \
+    " ORDER BY n LIMIT 1), 9223372036854775807)"
 #define OLDEST                                                                                     \
-    "(SELECT n FROM deliveries WHERE status <> 'pending' AND updated_at < ?1 ORDER BY n LIMIT ?2)"
+    "(SELECT n FROM deliveries WHERE status <> 'pending' AND updated_at < ?1"                      \
+    " AND n < " FIRST_YOUNG " ORDER BY n LIMIT ?2)"
 
 static bool
 prune_some(struct sql *sql, int64_t before, struct err *err)
 {
-    static const char texts[][192] = {"DELETE FROM attempts WHERE delivery IN " OLDEST,
+    static const char texts[][320] = {"DELETE FROM attempts WHERE delivery IN " OLDEST,
                                       "DELETE FROM deliveries WHERE n IN " OLDEST};
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         sqlite3_stmt *statement = sql_statement(sql, texts[i], err);

@@ -52,14 +52,9 @@ copy_delivery(sqlite3_stmt *row, struct arena *arena, struct store_delivery *del
 }
 
 static bool
-read_pending(struct sql *sql, void (*fn)(void *self, const struct store_delivery *delivery),
-             void *self, struct err *err)
+each_row(struct sql *sql, sqlite3_stmt *statement,
+         void (*fn)(void *self, const struct store_delivery *delivery), void *self, struct err *err)
 {
-    static const char text[] = "SELECT" COLUMNS "FROM deliveries WHERE status = 'pending'"
-                               " ORDER BY record_at";
-    sqlite3_stmt *statement = sql_statement(sql, text, err);
-    if (statement == NULL)
-        return false;
     for (bool row = true;;) {
         if (!sql_step(sql, statement, &row, err))
             return false;
@@ -70,6 +65,16 @@ read_pending(struct sql *sql, void (*fn)(void *self, const struct store_delivery
     }
 }
 
+static bool
+read_pending(struct sql *sql, void (*fn)(void *self, const struct store_delivery *delivery),
+             void *self, struct err *err)
+{
+    static const char text[] = "SELECT" COLUMNS "FROM deliveries WHERE status = 'pending'"
+                               " ORDER BY record_at";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    return statement != NULL && each_row(sql, statement, fn, self, err);
+}
+
 bool
 store_deliveries_pending(struct store *store,
                          void (*fn)(void *self, const struct store_delivery *delivery), void *self,
@@ -77,6 +82,35 @@ store_deliveries_pending(struct store *store,
 {
     sql_lock(&store->read);
     bool ok = read_pending(&store->read, fn, self, err);
+    sql_unlock(&store->read);
+    return ok;
+}
+
+static bool
+read_pending_of(struct sql *sql, const struct store_range *range,
+                void (*fn)(void *self, const struct store_delivery *delivery), void *self,
+                struct err *err)
+{
+    static const char text[] = "SELECT" COLUMNS "FROM deliveries WHERE webhook_id = ?1"
+                               " AND workspace_id = ?2 AND record_at BETWEEN ?3 AND ?4"
+                               " AND status = 'pending' ORDER BY record_at";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    sql_bind_str(statement, 1, range->webhook_id);
+    sql_bind_str(statement, 2, range->workspace_id);
+    sql_bind_int(statement, 3, range->from);
+    sql_bind_int(statement, 4, range->to);
+    return each_row(sql, statement, fn, self, err);
+}
+
+bool
+store_deliveries_pending_of(struct store *store, const struct store_range *range,
+                            void (*fn)(void *self, const struct store_delivery *delivery),
+                            void *self, struct err *err)
+{
+    sql_lock(&store->read);
+    bool ok = read_pending_of(&store->read, range, fn, self, err);
     sql_unlock(&store->read);
     return ok;
 }

@@ -89,7 +89,12 @@ static const char step_3[] =
     "CREATE TABLE notices (at INTEGER PRIMARY KEY, workspace_id TEXT NOT NULL,"
     " subject TEXT NOT NULL, text TEXT NOT NULL);";
 
-static const char *const steps[] = {step_1, step_2, step_3};
+/* Since when a receiver fails, and when it last did. */
+static const char step_4[] =
+    "ALTER TABLE webhooks ADD COLUMN failing_since INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE webhooks ADD COLUMN failed_at INTEGER NOT NULL DEFAULT 0;";
+
+static const char *const steps[] = {step_1, step_2, step_3, step_4};
 _Static_assert(COUNT_OF(steps) == STORE_SCHEMA_VERSION, "a schema version lacks its step");
 
 static bool

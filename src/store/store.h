@@ -17,7 +17,7 @@
 #include "model/rule.h"
 #include "model/webhook.h"
 
-#define STORE_SCHEMA_VERSION 3
+#define STORE_SCHEMA_VERSION 4
 
 struct store;
 /* Opens or makes `folder`/tocsin.db (0600), checks it (quick_check), migrates an older schema. A
@@ -114,6 +114,15 @@ bool store_webhook_delete(struct store *store, struct str workspace_id, struct s
 /* Switches it off with a reason that is shown; `until` as above. ERR_NOT_FOUND. */
 bool store_webhook_disable(struct store *store, const struct webhook *webhook, struct str reason,
                            int64_t until, int64_t now_us, struct err *err) MUST_USE;
+/* How its receiver does: the first and the newest failure since the last success; zeros: it answers.
+ * Forgotten when it is switched on again or gets another URL. Counts as no change: only the list
+ * shows it. */
+struct store_health {
+    struct str workspace_id, webhook_id;
+    int64_t failing_since, failed_at;
+};
+bool store_webhooks_health(struct store *store, const struct store_health *list, size_t count,
+                           struct err *err) MUST_USE;
 /* workspace_id absent: all; `ended` also those deleted. */
 bool store_webhooks(struct store *store, struct str workspace_id, bool ended, struct arena *arena,
                     struct webhook **list_out, size_t *count_out, struct err *err) MUST_USE;
@@ -175,10 +184,22 @@ struct store_outcome {
 };
 bool store_deliveries_update(struct store *store, const struct store_outcome *outcomes,
                              size_t count, struct err *err) MUST_USE;
+struct store_range {
+    struct str workspace_id, webhook_id;
+    int64_t from, to; /* record_at, both included */
+};
 /* Every pending one, oldest record first; texts are borrowed for the call. */
 bool store_deliveries_pending(struct store *store,
                               void (*fn)(void *self, const struct store_delivery *delivery),
                               void *self, struct err *err) MUST_USE;
+/* The same of one webhook, and of records from..to. */
+bool store_deliveries_pending_of(struct store *store, const struct store_range *range,
+                                 void (*fn)(void *self, const struct store_delivery *delivery),
+                                 void *self, struct err *err) MUST_USE;
+/* Makes the dead ones of these pending and due now, each with a schedule of its own: the newest, at
+ * most so many. Not one transaction: what is due was made so, however far it got. */
+bool store_deliveries_revive(struct store *store, const struct store_range *range, int64_t now_us,
+                             size_t most, size_t *count_out, struct err *err) MUST_USE;
 /* Makes it pending and due now, whatever it was, with a schedule of its own. ERR_NOT_FOUND. */
 bool store_delivery_replay(struct store *store, struct str workspace_id, struct str id,
                            int64_t now_us, struct arena *arena, struct store_delivery *delivery_out,

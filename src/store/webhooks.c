@@ -30,6 +30,9 @@ check_webhook(struct sql *sql, const struct webhook *webhook, struct err *err)
     return true;
 }
 
+/* What was known of its receiver is of another time, or of another receiver. */
+#define ANEW "(?4 AND NOT enabled) OR url <> ?3"
+
 static bool
 write_row(struct sql *sql, const struct webhook *webhook, bool deleted, struct err *err)
 {
@@ -37,7 +40,9 @@ write_row(struct sql *sql, const struct webhook *webhook, bool deleted, struct e
         "INSERT INTO webhooks (id, workspace_id, url, enabled, deleted, since, until, created_at,"
         " updated_at, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
         " ON CONFLICT (id) DO UPDATE SET url = ?3, enabled = ?4, deleted = ?5, since = ?6,"
-        " until = ?7, created_at = ?8, updated_at = ?9, body = ?10 WHERE workspace_id = ?2";
+        " until = ?7, created_at = ?8, updated_at = ?9, body = ?10,"
+        " failing_since = CASE WHEN " ANEW " THEN 0 ELSE failing_since END,"
+        " failed_at = CASE WHEN " ANEW " THEN 0 ELSE failed_at END WHERE workspace_id = ?2";
     sqlite3_stmt *statement = sql_statement(sql, text, err);
     if (statement == NULL)
         return false;
@@ -90,6 +95,8 @@ read_row(struct sql *sql, sqlite3_stmt *statement, struct arena *arena, struct w
     if (!webhook_read_stored(&body, webhook_out, err))
         return err_prefix(err, "store: %s: webhooks: %.*s", sql->path,
                           STR_ARG(sql_str(statement, 1)));
+    webhook_out->failing_since = sql_int(statement, 2);
+    webhook_out->failed_at = sql_int(statement, 3);
     return true;
 }
 
@@ -114,9 +121,9 @@ bool
 store_webhooks(struct store *store, struct str workspace_id, bool ended, struct arena *arena,
                struct webhook **list_out, size_t *count_out, struct err *err)
 {
-    static const char text[] =
-        "SELECT body, id FROM webhooks WHERE (?1 IS NULL OR workspace_id = ?1)"
-        " AND (?2 OR NOT deleted) ORDER BY created_at, id";
+    static const char text[] = "SELECT body, id, failing_since, failed_at FROM webhooks WHERE (?1 "
+                               "IS NULL OR workspace_id = ?1)"
+                               " AND (?2 OR NOT deleted) ORDER BY created_at, id";
     struct sql_list list = {.arena = arena, .size = sizeof **list_out};
     struct sql *sql = &store->read;
     sql_lock(sql);
@@ -142,7 +149,7 @@ static bool
 find_row(struct sql *sql, struct str workspace_id, struct str id, struct sql_list *list,
          struct err *err)
 {
-    static const char text[] = "SELECT body, id FROM webhooks"
+    static const char text[] = "SELECT body, id, failing_since, failed_at FROM webhooks"
                                " WHERE id = ?1 AND workspace_id = ?2 AND NOT deleted";
     sqlite3_stmt *statement = sql_statement(sql, text, err);
     if (statement == NULL)
@@ -215,4 +222,36 @@ store_webhook_disable(struct store *store, const struct webhook *webhook, struct
                             .until = until,
                             .now_us = now_us};
     return end_webhook(store, &ending, err);
+}
+
+/* -- how receivers do ------------------------------------------------------------ */
+
+static bool
+write_health(struct sql *sql, const struct store_health *list, size_t count, struct err *err)
+{
+    static const char text[] = "UPDATE webhooks SET failing_since = ?3, failed_at = ?4"
+                               " WHERE id = ?1 AND workspace_id = ?2";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        sql_bind_str(statement, 1, list[i].webhook_id);
+        sql_bind_str(statement, 2, list[i].workspace_id);
+        sql_bind_int(statement, 3, list[i].failing_since);
+        sql_bind_int(statement, 4, list[i].failed_at);
+        if (!sql_do(sql, statement, err))
+            return false;
+    }
+    return true;
+}
+
+bool
+store_webhooks_health(struct store *store, const struct store_health *list, size_t count,
+                      struct err *err)
+{
+    struct sql *sql = &store->write;
+    sql_lock(sql);
+    bool ok = sql_begin(sql, err) && sql_end(sql, write_health(sql, list, count, err), err);
+    sql_unlock(sql);
+    return ok;
 }

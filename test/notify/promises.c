@@ -337,7 +337,7 @@ test_a_transport_that_refuses_counts_as_an_attempt(void)
     bench_alert(&bench);
     bench_settle(&bench);
     CHECK_INT(bench_counts(&bench).pending, 1);
-    CHECK_INT((intmax_t)bench_stats(&bench).attempts_failed, 1);
+    CHECK_INT((intmax_t)bench_stats(&bench).attempts_unanswered, 1);
     bench.fake.refuses = false;
     bench_pass(&bench, 6 * TIME_US_PER_SECOND);
     CHECK_INT(bench_counts(&bench).delivered, 1);

@@ -47,7 +47,7 @@ test_an_alert_is_delivered_at_once_and_said_to_be(void)
     CHECK(triage.notified_at > 0);
     struct notify_stats stats = bench_stats(&bench);
     CHECK_INT((intmax_t)stats.attempts_delivered, 1);
-    CHECK_INT((intmax_t)stats.latency_count, 1);
+    CHECK_INT((intmax_t)stats.latency.count, 1);
     CHECK_INT((intmax_t)stats.waiting, 0);
     bench_fini(&bench);
 }
