@@ -4,6 +4,8 @@
 
 #include "base/system.h"
 #include "codec/address.h"
+#include "detect/detect.h"
+#include "enrich/enrich.h"
 
 #define TOCSIN_VERSION  "0.1.0"
 #define OPTION_LIST_MAX 64
@@ -21,6 +23,7 @@ struct options {
     const char *asn, *places, *devices;
     const char *tls_cert, *tls_key;
     const char *public_url;
+    const char *smtp_url, *mail_from, *smtp_ca;
     const char *rules; /* replay */
     const char *input; /* replay: a file, or NULL or "-" for standard input */
     int64_t workers, request_timeout_s, segment_bytes;
@@ -40,6 +43,39 @@ int command_serve(const struct options *options);
 int command_replay(const struct options *options);
 int command_verify(const struct options *options);
 int command_key(const struct options *options);
+
+/* -- replay_rules.c: the rules of a file ------------------------------------------------ */
+
+struct running {
+    struct detect_rule *rule;
+    struct detect_table *table;
+};
+struct running_rules { /* zeroed is empty */
+    struct arena arena;
+    struct running *items; /* combinations last */
+    size_t count;
+};
+bool running_read(struct running_rules *rules, const char *path, struct random random,
+                  struct err *err) MUST_USE;
+void running_free(struct running_rules *rules);
+
+/* -- replay_lines.c: the lines of a file become events ------------------------------------ */
+
+/* Several threads take them in; they come out in the order of the file. */
+struct lines;
+enum line_kind { LINE_STORED, LINE_POSTED, LINE_REFUSED };
+struct line {
+    uint64_t number; /* in the file, from 1 */
+    enum line_kind kind;
+    struct str complaint; /* of one refused */
+    struct event event;   /* of the others; a posted one has no created_at yet */
+};
+struct lines *lines_new(int fd, struct enrich *enrich, struct clock clock, struct random random);
+void lines_free(struct lines *lines);
+/* Some more lines, blank ones left out; good until the next call. False: there are no more, or
+ * they cannot be read, and then `err` says so. */
+bool lines_next(struct lines *lines, struct line **lines_out, size_t *count_out,
+                struct err *err) MUST_USE;
 
 /* "a: b" on standard error, and EXIT_FAILED. */
 int fail(const struct err *err);
