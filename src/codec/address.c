@@ -204,6 +204,7 @@ static const struct {
     {{100, 64}, true, 10, LOCAL},                   /* shared, carrier-grade NAT */
     {{127}, true, 8, LOCAL},                        /* loopback */
     {{169, 254}, true, 16, LOCAL},                  /* link-local */
+    {{168, 63, 129, 16}, true, 32, LOCAL},          /* Azure's platform, though it looks public */
     {{172, 16}, true, 12, LOCAL},                   /* private */
     {{192, 0, 0}, true, 24, LOCAL},                 /* protocol assignments */
     {{192, 0, 2}, true, 24, EXAMPLE},               /* TEST-NET-1 */

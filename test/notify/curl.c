@@ -201,6 +201,18 @@ test_what_is_not_public_is_refused_in_every_disguise(void)
         "[::ffff:7f00:1]",
         "[64:ff9b::7f00:1]",
         "[64:ff9b::a9fe:a9fe]",
+        "[64:ff9b::a64:a64]",
+        "[64:ff9b:1::7f00:1]",
+        "[64:ff9b:1:ffff::a9fe:a9fe]",
+        "[::127.0.0.1]",
+        "[2002:a9fe:a9fe::]",
+        "[2002:6440:1::]",
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "[ff02::1]",
+        "[fec0::1]",
+        "239.255.255.250",
         "[2002:7f00:1::]",
         "169.254.169.254",
         "[fe80::1]",
@@ -283,6 +295,24 @@ test_a_certificate_nobody_signed_is_refused(void)
 }
 
 static void
+test_tls_older_than_1_2_is_refused(void)
+{
+    struct receiver *receiver = receiver_new_tls();
+    must(SSL_CTX_set_max_proto_version(receiver->tls, TLS1_1_VERSION) == 1);
+    SSL_CTX_set_min_proto_version(receiver->tls, TLS1_VERSION);
+    SSL_CTX_set_security_level(receiver->tls, 0);
+    struct notify_transport transport = open_transport("127.0.0.0/8");
+    char url[128];
+    snprintf(url, sizeof url, "https://127.0.0.1:%d/ok", receiver->port);
+    struct notify_result result = call_with(&transport, url, 3000);
+    CHECK_INT(result.status, 0);
+    if (!CHECK(strstr(result.error, "version") != NULL || strstr(result.error, "protocol") != NULL))
+        printf("# %s\n", result.error);
+    transport.close(transport.self);
+    receiver_free(receiver);
+}
+
+static void
 test_closing_abandons_what_is_in_flight(void)
 {
     struct receiver *receiver = receiver_new();
@@ -314,6 +344,7 @@ main(void)
     RUN(test_what_is_allowed_is_called_and_its_neighbour_is_not);
     RUN(test_no_other_protocol_no_user_part_no_proxy);
     RUN(test_a_certificate_nobody_signed_is_refused);
+    RUN(test_tls_older_than_1_2_is_refused);
     RUN(test_closing_abandons_what_is_in_flight);
     return tap_done();
 }
