@@ -60,6 +60,10 @@ take_setting(void *self, struct str workspace_id, struct str name, struct str js
         if (str_equal(name, STR("fusionauth_keys")))
             signatures_read(json, &access->arena, &workspace->fusionauth_keys,
                             &workspace->fusionauth_key_count);
+        if (str_equal(name, STR("transactions"))) {
+            transaction_read_setting(json, &access->arena, &workspace->transactions);
+            access->any_transactions |= transactions_any(&workspace->transactions);
+        }
     }
 }
 
@@ -80,6 +84,7 @@ read_store(struct api *api, struct access *access, struct err *err)
         access->keys[i] = (struct access_key){keys[i], rate_of(api, keys[i].id)};
     for (size_t i = 0; i < access->workspace_count; i++) {
         access->workspaces[i].workspace = workspaces[i];
+        access->workspaces[i].gauge = transaction_gauge(api, workspaces[i].id);
         access->workspaces[i].signer.key =
             (struct store_key){.workspace_id = workspaces[i].id, .roles = ROLE_INGEST};
     }

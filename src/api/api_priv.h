@@ -82,6 +82,8 @@ struct access_workspace {
     bool address_from_peer;
     struct fusionauth_key *fusionauth_keys;
     size_t fusionauth_key_count;
+    struct transactions transactions;
+    struct gauge *gauge;      /* of its transactions */
     struct access_key signer; /* who sends what is signed by one of them: may only send */
 };
 /* What workers read, never changed once made. */
@@ -94,6 +96,7 @@ struct access {
     uint32_t *slots; /* open addressing on the hash's first bytes; 0 empty, else index + 1 */
     size_t slot_count;
     struct access_workspace *workspaces; /* the first is "default" */
+    bool any_transactions;               /* of any of them */
     size_t workspace_count;
 };
 /* Makes a new snapshot from the store and publishes it. A thread of the pool, or start-up. */
@@ -132,9 +135,10 @@ struct call {
     char request_id[24];
     struct access *access; /* counted while the call lives */
     const struct access_key *key;
-    struct str workspace_id; /* of the key */
-    struct json json;        /* the body, once call_read_json has */
-    void *state;             /* a handler's own */
+    struct str workspace_id;         /* of the key */
+    struct json json;                /* the body, once call_read_json has */
+    void *state;                     /* a handler's own */
+    struct transaction *transaction; /* under way, or NULL */
 
     int status; /* of the answer; 0: none yet */
     struct buffer out;
@@ -207,6 +211,24 @@ void ingest_fusionauth(struct call *call);
 /* Hands the call, which is lent already, to the engine; it is not to be touched after true. False:
  * the queue is full, and that is the answer. */
 bool ingest_submit(struct call *call) MUST_USE;
+/* -- transactions (transaction.c) -------------------------------------------------------- */
+
+/* Whether webhooks are to be asked before the call's event is stored. */
+bool transaction_wanted(const struct call *call);
+/* As ingest_submit, which goes this way when they are. */
+bool transaction_begin(struct call *call) MUST_USE;
+/* On the worker, when the call has come back. True: it is under way again, or answered. */
+bool transaction_goes_on(struct call *call);
+/* A workspace's count of them; under access_lock. */
+struct gauge *transaction_gauge(struct api *api, struct str workspace_id);
+void transaction_free_gauges(struct api *api);
+/* The setting `transactions`: checked (or 422 is answered); what is sent laid over what there is;
+ * from its stored form; as answered. */
+bool transaction_check_setting(struct call *call, const struct json *sent) MUST_USE;
+void transaction_merge_setting(struct call *call, const struct json *sent, struct buffer *out);
+void transaction_read_setting(struct str json, struct arena *arena, struct transactions *out);
+void transaction_write_setting(struct call *call, struct buffer *out, struct str json);
+
 /* What is wrong with one item of a batch; call->state points to an array of them, one per item. */
 struct refusal {
     const char *code;
@@ -348,6 +370,7 @@ struct api {
     struct access *access;
     _Atomic uint64_t access_generation;
     struct rate *rates;
+    struct gauge *gauges;
     pthread_mutex_t tools_lock; /* guards tools */
     struct tools tools[16];
     size_t tools_count;

@@ -349,6 +349,8 @@ bool
 ingest_submit(struct call *call)
 {
     struct worker *worker = call->worker;
+    if (transaction_wanted(call))
+        return transaction_begin(call);
     if (engine_submit(call->api->options.engine, &call->submission))
         return true;
     atomic_fetch_add(&worker->refused, 1);

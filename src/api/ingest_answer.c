@@ -4,6 +4,9 @@
 
 #include <string.h>
 
+#define HELD_MESSAGE                                                                               \
+    "An event with this idempotency_key is being told to webhooks; try again when it is known "    \
+    "whether it is stored."
 #define RISKS_MAX 256 /* more alerts of one event than rules of a workspace there are not */
 
 static void
@@ -140,6 +143,16 @@ write_refused(struct buffer *out, const struct refusal *refusal)
 }
 
 static void
+write_held(struct buffer *out)
+{
+    json_put_str(out, "status", STR("invalid"));
+    json_put_str(out, "error", STR("conflict"));
+    json_put_str(out, "message", STR(HELD_MESSAGE));
+    json_name(out, "violations");
+    json_raw(out, STR("[]"));
+}
+
+static void
 write_stored(struct buffer *out, struct engine_item *item, bool whole)
 {
     item->event.created_at = (int64_t)item->at;
@@ -166,6 +179,8 @@ write_item(struct reading_back *back, size_t number, struct err *err)
     json_open(out, '{');
     if (item->skip)
         write_refused(out, (const struct refusal *)call->state + number);
+    else if (item->status == ENGINE_HELD)
+        write_held(out);
     else if (item->status == ENGINE_DUPLICATE)
         ok = write_duplicate(back, item, err);
     else
@@ -213,6 +228,8 @@ void
 ingest_finished(struct call *call)
 {
     struct submission *submission = &call->submission;
+    if (transaction_goes_on(call))
+        return;
     size_t failed = 0, duplicates = 0, sent = 0;
     for (size_t i = 0; i < submission->count; i++) {
         const struct engine_item *item = &submission->items[i];
@@ -225,6 +242,10 @@ ingest_finished(struct call *call)
         call->retry_after_s = 5;
         call_fail(call, 503, "overloaded",
                   "Storage does not answer: %zu of %zu events could not be stored.", failed, sent);
+        call_send(call);
+    } else if (call->state == NULL && submission->items[0].status == ENGINE_HELD) {
+        call->retry_after_s = 1;
+        call_fail(call, 409, "conflict", HELD_MESSAGE);
         call_send(call);
     } else if (duplicates > 0) {
         worker_lend_to_pool(call, answer_on_pool);

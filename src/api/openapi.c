@@ -96,6 +96,12 @@ write_answers(struct buffer *out, const struct route *route)
                  "application/json", "Error");
     write_answer(out, "503", "Overloaded, or storage does not answer; see Retry-After.",
                  "application/json", "Error");
+    if (route->handle == ingest_one || route->handle == ingest_fusionauth) {
+        write_answer(out, "409", "A transaction holds this idempotency key; see Retry-After.",
+                     "application/json", "Error");
+        write_answer(out, "504", "Too few webhooks agreed; nothing was stored.", "application/json",
+                     "TransactionError");
+    }
     json_close(out, '}');
 }
 

@@ -179,6 +179,13 @@ write_notify(struct call *call, struct buffer *out)
                   "tocsin_webhook_attempts_total{outcome=\"unanswered\"} %llu\n",
                   (unsigned long long)s.attempts_delivered, (unsigned long long)s.attempts_failed,
                   (unsigned long long)s.attempts_unanswered);
+    buffer_printf(out,
+                  "# HELP tocsin_transactions_total Transactions by what they came to.\n"
+                  "# TYPE tocsin_transactions_total counter\n"
+                  "tocsin_transactions_total{outcome=\"passed\"} %llu\n"
+                  "tocsin_transactions_total{outcome=\"failed\"} %llu\n",
+                  (unsigned long long)s.transactions_passed,
+                  (unsigned long long)s.transactions_failed);
     const struct number numbers[] = {
         {"webhook_deliveries_dead_total", "counter", "Deliveries that were given up.",
          (double)s.deliveries_dead},

@@ -172,6 +172,7 @@ free_api(struct api *api)
     while (api->tools_count > 0) {
         tools_fini(&api->tools[--api->tools_count]);
     }
+    transaction_free_gauges(api);
     while (api->rates != NULL) {
         struct rate *next = api->rates->next;
         base_free(api->rates);

@@ -8,7 +8,8 @@
 #define WORKSPACE_NAME_MAX 100
 #define SETTING_MAX        262144
 
-#define KEYS "fusionauth_keys"
+#define KEYS         "fusionauth_keys"
+#define TRANSACTIONS "transactions"
 
 /* A row per setting: what it is where nobody set it, and what it may be. */
 static const struct {
@@ -18,6 +19,7 @@ static const struct {
 } settings[] = {
     {"address_from_peer", "false", JSON_BOOL},
     {KEYS, "[]", JSON_ARRAY},
+    {TRANSACTIONS, "{}", JSON_OBJECT},
 };
 
 struct values {
@@ -38,6 +40,11 @@ take(void *self, struct str workspace_id, struct str name, struct str json)
 static void
 write_setting(struct call *call, struct buffer *out, const char *name, struct str value)
 {
+    if (strcmp(name, TRANSACTIONS) == 0) {
+        json_name(out, name);
+        transaction_write_setting(call, out, value);
+        return;
+    }
     if (strcmp(name, KEYS) != 0) {
         json_put_raw(out, name, value);
         return;
@@ -76,7 +83,10 @@ put(struct call *call, const struct json_member *member)
     struct buffer text;
     struct err err = {0};
     buffer_init(&text, SETTING_MAX);
-    json_write(&text, &member->value);
+    if (str_equal(member->name, STR(TRANSACTIONS)))
+        transaction_merge_setting(call, &member->value, &text);
+    else
+        json_write(&text, &member->value);
     if (text.ran_out) {
         buffer_fini(&text);
         call_fail(call, 413, "body_too_large", "The %.*s field is too large.",
@@ -96,6 +106,8 @@ check(struct call *call, const struct json_member *member)
 {
     if (str_equal(member->name, STR(KEYS)))
         return signatures_check(call, &member->value);
+    if (str_equal(member->name, STR(TRANSACTIONS)))
+        return transaction_check_setting(call, &member->value);
     for (size_t i = 0; i < COUNT_OF(settings); i++)
         if (str_equal(member->name, str_from(settings[i].name)) &&
             member->value.type == settings[i].type)

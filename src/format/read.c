@@ -118,16 +118,16 @@ find_alert(struct found *found, int64_t record_at, struct err *err)
 
 /* A rule that was changed or deleted since is held to what it is now. */
 static bool
-begins_with_password_change(struct found *found, const struct alert *alert)
+begins_with_password_change(const struct format_reader *reader, struct str workspace_id,
+                            const struct alert *alert)
 {
     struct rule rule;
     struct json conditions;
     struct err err = {0};
-    struct arena *arena = found->reader->arena;
+    struct arena *arena = reader->arena;
     if (!str_equal(alert->rule_type, STR("sequence")) ||
-        !store_rule(found->reader->store, found->webhook->workspace_id, alert->rule_id, arena,
-                    &rule, &err) ||
-        !json_parse(found->reader->parser, rule.conditions, arena, &conditions, &err))
+        !store_rule(reader->store, workspace_id, alert->rule_id, arena, &rule, &err) ||
+        !json_parse(reader->parser, rule.conditions, arena, &conditions, &err))
         return false;
     const struct json *pattern =
         json_get(json_get(&conditions, STR("first")), STR("action_pattern"));
@@ -161,8 +161,8 @@ find_login(struct found *found, enum webhook_event kind, int64_t record_at, stru
     if (!check_found(found, ok, "what the login raised", err))
         return false;
     for (size_t i = 0; i < found->alert_count; i++)
-        found->alerts[i].after_password_change =
-            begins_with_password_change(found, &found->alerts[i].alert);
+        found->alerts[i].after_password_change = begins_with_password_change(
+            found->reader, found->webhook->workspace_id, &found->alerts[i].alert);
     return true;
 }
 
@@ -192,5 +192,18 @@ format_read(const struct format_reader *reader, const struct webhook *webhook,
     if (id.len != ID_SIZE)
         return err_set(err, ERR_CORRUPT, "the record's id has %zu bytes", id.len);
     *parts_out = parts;
+    return true;
+}
+
+bool
+format_take_alert(const struct format_reader *reader, struct str workspace_id,
+                  const struct alert *alert, struct format_alert *alert_out, struct err *err)
+{
+    struct format_alert taken = {.alert = *alert};
+    struct str context = alert->context.len > 0 ? alert->context : STR("{}");
+    if (!json_parse(reader->parser, context, reader->arena, &taken.context, err))
+        return false;
+    taken.after_password_change = begins_with_password_change(reader, workspace_id, alert);
+    *alert_out = taken;
     return true;
 }

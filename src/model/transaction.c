@@ -10,18 +10,18 @@ static const struct str names[] = {
 };
 
 struct str
-transaction_name(enum transaction transaction)
+transaction_name(enum transaction_type transaction)
 {
     must((size_t)transaction < COUNT_OF(names));
     return names[transaction];
 }
 
 bool
-transaction_parse(struct str text, enum transaction *transaction_out)
+transaction_parse(struct str text, enum transaction_type *transaction_out)
 {
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         if (str_equal(names[i], text)) {
-            *transaction_out = (enum transaction)i;
+            *transaction_out = (enum transaction_type)i;
             return true;
         }
     }
@@ -29,7 +29,7 @@ transaction_parse(struct str text, enum transaction *transaction_out)
 }
 
 bool
-transaction_passes(enum transaction transaction, size_t asked, size_t good)
+transaction_passes(enum transaction_type transaction, size_t asked, size_t good)
 {
     must(good <= asked);
     if (asked == 0)
@@ -47,6 +47,12 @@ transaction_passes(enum transaction transaction, size_t asked, size_t good)
         break;
     }
     return good == asked;
+}
+
+bool
+transactions_know(enum webhook_event kind)
+{
+    return kind == WEBHOOK_ALERT || webhook_event_is_login(kind);
 }
 
 bool
@@ -70,7 +76,7 @@ transactions_read(const struct json *sent, struct transactions *transactions, co
         enum webhook_event kind;
         *why_out = "names an event type that is none of alert.triggered, user.login.suspicious, "
                    "user.login.new-device, user.login.success, user.login.failed";
-        if (!webhook_event_parse(member->name, &kind))
+        if (!webhook_event_parse(member->name, &kind) || !transactions_know(kind))
             return false;
         *why_out = "holds a value that is none of None, Any, SimpleMajority, SuperMajority, "
                    "AbsoluteMajority";
@@ -89,6 +95,8 @@ transactions_write(struct buffer *out, const struct transactions *transactions)
     for (size_t i = 0; i < COUNT_OF(transactions->of); i++) {
         struct str name = webhook_event_name((enum webhook_event)i);
         char text[64];
+        if (!transactions_know((enum webhook_event)i))
+            continue;
         must(name.len < sizeof text);
         memcpy(text, name.ptr, name.len);
         text[name.len] = '\0';

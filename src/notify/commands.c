@@ -303,6 +303,7 @@ commands_refuse(struct notify *notify)
     lock(notify);
     notify->refusing = true;
     unlock(notify);
+    asking_refuse(notify);
     /* A replay is a pending row by now: it goes out after the next start. */
     struct command command;
     while (pop(notify, &command)) {

@@ -161,7 +161,6 @@ make_delivery(struct notify *notify, struct lane *lane, const struct occasion *o
               int64_t now_us)
 {
     struct job *job = lanes_add(&notify->lanes, lane, occasion->record_at, occasion->kind, now_us);
-    lanes_ready(&notify->lanes, job);
     struct book_row *row = book_add_row(notify);
     row->lane = lane;
     row->kind = occasion->kind;
@@ -172,6 +171,8 @@ make_delivery(struct notify *notify, struct lane *lane, const struct occasion *o
     if (row->alert_id_len > 0)
         memcpy(row->alert_id, occasion->alert_id.ptr, row->alert_id_len);
     format_delivery_id(occasion->record_id, occasion->kind, lane->webhook_id, row->id);
+    if (!told_already(notify, job, row->id))
+        lanes_ready(&notify->lanes, job);
     follow_make_room(notify, lane);
 }
 

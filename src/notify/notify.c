@@ -15,6 +15,7 @@ static void
 release(struct notify *notify)
 {
     lanes_fini(&notify->lanes);
+    asking_free(notify->asking);
     book_fini(&notify->book);
     keyring_free(notify->keyring);
     arena_fini(&notify->webhooks_arena);
@@ -35,6 +36,7 @@ notify_new(const struct notify_options *options, struct notify **notify_out, str
     if (notify->options.waiting_max == 0)
         notify->options.waiting_max = NOTIFY_WAITING_MAX;
     lanes_init(&notify->lanes);
+    notify->asking = asking_new();
     book_init(&notify->book);
     arena_init(&notify->webhooks_arena, 16384, SCRATCH_MAX);
     arena_init(&notify->scratch, 256 * 1024, SCRATCH_MAX);
@@ -81,7 +83,7 @@ show_stats(struct notify *notify)
 {
     struct notify_stats *counts = &notify->counts;
     int64_t now = monotonic_us(notify);
-    counts->in_flight = notify->flying;
+    counts->in_flight = notify->flying + counts->in_transactions;
     counts->waiting = notify->lanes.job_count;
     if (counts->waiting == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
         counts->oldest_waiting_at = oldest_waiting(&notify->lanes);
@@ -125,7 +127,9 @@ notify_round(struct notify *notify, int64_t wait_us)
 {
     commands_run(notify);
     follow_webhooks(notify);
+    asking_run(notify);
     bool more = follow_log(notify);
+    told_forget(notify);
     more = send_ready(notify) || more;
     book_write(notify, false);
 

@@ -10,6 +10,7 @@
 #include "base/system.h"
 #include "codec/address.h"
 #include "journal/journal.h"
+#include "model/transaction.h"
 #include "store/store.h"
 
 #define NOTIFY_SCHEDULE_STEPS 9      /* retries after the first attempt */
@@ -85,6 +86,50 @@ bool notify_resolved(struct notify *notify, struct str workspace_id, const struc
 bool notify_test(struct notify *notify, const struct webhook *webhook,
                  struct notify_result *result_out, struct err *err) MUST_USE;
 
+/* -- transactions ---------------------------------------------------------------------- */
+
+enum notify_verdict {
+    NOTIFY_PASSED,  /* enough of them are for it, or nobody takes it */
+    NOTIFY_REFUSED, /* not enough */
+    NOTIFY_BUSY,    /* they could not be asked now */
+};
+struct notify_said { /* what one receiver said */
+    struct str webhook_id;
+    enum webhook_event kind;
+    struct str alert_id; /* absent: it was asked about the login */
+    bool good;           /* 2xx, in time */
+    int64_t status;      /* HTTP; 0: none, see error */
+    int64_t duration_us;
+    struct str error, answer; /* absent: none */
+};
+/* Lent from notify_ask until `done`, with everything it points to. */
+struct notify_transaction {
+    struct arena *arena; /* for what is said */
+    struct str workspace_id;
+    const struct transactions *settings;
+    const struct event *event; /* as it would be stored at `at` */
+    int64_t at;
+    struct str source;          /* absent: there is none */
+    const struct alert *alerts; /* which it would raise */
+    size_t alert_count;
+    int64_t ends_at;          /* monotonic: no call lasts longer */
+    void (*done)(void *self); /* on the notify thread, as a rule; must not wait */
+    void *self;
+
+    enum notify_verdict verdict;
+    struct notify_said *said;
+    size_t said_count;
+    struct asked *asked; /* notify's, as what follows */
+    struct notify_transaction *next;
+};
+/* Calls every webhook that takes what the settings name, all at once, and tells what came of it.
+ * Any thread; never waits. */
+void notify_ask(struct notify *notify, struct notify_transaction *transaction);
+/* Must follow `done`, once it is known what became of the event: its records are in the log, up to
+ * `last_at`; or it was not stored (0). Those who were called are not called again for it. Any
+ * thread. */
+void notify_settle(struct notify *notify, struct notify_transaction *transaction, int64_t last_at);
+
 /* The signature headers of a body, as sent: X-Immutable-Signature and the three of Standard
  * Webhooks, each "Name: value\n" appended. */
 void notify_sign(struct buffer *out, const struct webhook *webhook, struct str message_id,
@@ -106,6 +151,7 @@ struct notify_histogram {
     int64_t sum_us;
 };
 struct notify_stats {
+    uint64_t transactions_passed, transactions_failed, in_transactions; /* the last: requests */
     /* Of those that failed, the unanswered ones got no HTTP answer at all. */
     uint64_t attempts_delivered, attempts_failed, attempts_unanswered;
     uint64_t deliveries_dead, in_flight, waiting;

@@ -172,6 +172,11 @@ void send_done(void *self, const struct notify_result *result);
 void send_dead(struct notify *notify, struct job *job, const char *why);
 bool send_request(struct notify *notify, struct flight *flight, const struct webhook *webhook,
                   struct str message_id, struct err *err) MUST_USE;
+/* What came of an attempt at a job decides what is next. */
+void send_settle(struct notify *notify, struct job *job, int64_t began_at,
+                 const struct notify_result *result);
+/* Text that can be shown, of at most `size` bytes, whatever a receiver sent. */
+size_t send_copy_text(char *out, struct str text, size_t size);
 struct flight *send_free_flight(struct notify *notify);
 int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SCHEDULE_STEPS */
 
@@ -225,6 +230,58 @@ void commands_test_done(struct notify *notify, struct test *test,
 /* Nobody is answered any more: not those that wait, and not those that will ask. */
 void commands_refuse(struct notify *notify);
 
+/* -- transactions (transaction.c, told.c) ------------------------------------- */
+
+enum { ASKING_CALLS = 4096, ASKING_BUCKETS = 4096 };
+
+/* One receiver, asked about one thing. */
+struct outcall {
+    struct asked *of;
+    struct outcall *next;  /* of the same, or free */
+    struct outcall *chain; /* in its bucket, while what it said is kept */
+    struct lane *lane;
+    enum webhook_event kind;
+    size_t alert; /* its number; of a login 0 */
+    char id[ID_SIZE];
+    uint64_t token;
+    int64_t began_at;
+    bool good;
+    struct notify_result result;
+};
+
+struct asked {
+    struct notify_transaction *transaction; /* NULL: answered */
+    struct outcall *first, **end;
+    size_t count, open;
+    struct asked *next; /* of those under way or kept, or free */
+    bool settled;       /* under the lock, as what follows */
+    int64_t last_at;    /* of its records; 0: it was not stored */
+};
+
+struct asking {
+    struct outcall *calls, *free_calls;
+    struct asked *all, *free_asked, *live;
+    struct outcall *buckets[ASKING_BUCKETS];
+    uint64_t serial;
+    struct notify_transaction *first, **end; /* under the lock: not begun yet */
+    _Atomic bool some_settled;
+};
+
+void asking_run(struct notify *notify); /* begins those that were asked for */
+bool asking_done(struct notify *notify, const struct notify_result *result); /* false: not ours */
+void asking_refuse(struct notify *notify);
+
+/* What was said is kept under the ids of the deliveries (told.c). */
+struct asking *asking_new(void);
+void asking_free(struct asking *asking);
+void told_keep(struct asking *asking, struct asked *asked);
+/* Its places are free again; it is not among the live ones any more. */
+void told_release(struct asking *asking, struct asked *asked);
+void told_unlink(struct asking *asking, const struct asked *asked);
+/* True: its receiver has been called already, and what came of it is the job's first attempt. */
+bool told_already(struct notify *notify, struct job *job, const char id[static ID_SIZE]);
+void told_forget(struct notify *notify); /* what the cursor has passed */
+
 /* -- mail (post.c) ------------------------------------- */
 
 /* Writes to the owners and admins of a workspace: the subject is one line, the text plain, its
@@ -244,6 +301,7 @@ struct notify {
     struct flight flights[FLYING_MAX + TESTS_MAX];
     unsigned flying;
     uint64_t serial; /* for tokens */
+    struct asking *asking;
 
     struct arena webhooks_arena;
     struct keyring *keyring;   /* what the server signs with; NULL: nothing yet */

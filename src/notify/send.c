@@ -150,8 +150,8 @@ send_free_flight(struct notify *notify)
 /* -- what came of it ------------------------------------- */
 
 /* An answer is shown to people and written as JSON: text, whatever the receiver sent. */
-static size_t
-copy_text(char *out, struct str text, size_t size)
+size_t
+send_copy_text(char *out, struct str text, size_t size)
 {
     text = utf8_cut(text, size);
     bool valid = utf8_valid(text);
@@ -180,7 +180,7 @@ void
 send_dead(struct notify *notify, struct job *job, const char *why)
 {
     struct book_outcome *outcome = begin_outcome(notify, job, DELIVERY_DEAD);
-    size_t len = copy_text(outcome->error, str_from(why), sizeof outcome->error - 1);
+    size_t len = send_copy_text(outcome->error, str_from(why), sizeof outcome->error - 1);
     outcome->error[len] = '\0';
     notify->counts.deliveries_dead++;
     lanes_remove(&notify->lanes, job);
@@ -246,21 +246,21 @@ adjust_lane(struct lane *lane, bool delivered)
         lane->allowed /= 2;
 }
 
-static void
-settle(struct notify *notify, struct flight *flight, const struct notify_result *result)
+void
+send_settle(struct notify *notify, struct job *job, int64_t began_at,
+            const struct notify_result *result)
 {
-    struct job *job = flight->job;
     struct lane *lane = job->lane;
     enum delivery_status status = judge(job, result);
     struct book_outcome *outcome = begin_outcome(notify, job, status);
     int64_t now = outcome->at;
-    outcome->at = flight->began_at;
+    outcome->at = began_at;
     outcome->duration_us = result->duration_us;
     outcome->http_status = result->status;
-    size_t len = copy_text(outcome->error, str_from(result->error), sizeof outcome->error - 1);
+    size_t len = send_copy_text(outcome->error, str_from(result->error), sizeof outcome->error - 1);
     outcome->error[len] = '\0';
     outcome->has_answer = result->status != 0;
-    outcome->answer_len = copy_text(
+    outcome->answer_len = send_copy_text(
         outcome->answer, (struct str){result->answer, result->answer_len}, sizeof outcome->answer);
 
     adjust_lane(lane, status == DELIVERY_DELIVERED);
@@ -281,6 +281,8 @@ void
 send_done(void *self, const struct notify_result *result)
 {
     struct notify *notify = self;
+    if (asking_done(notify, result))
+        return;
     struct flight *flight = &notify->flights[result->token % COUNT_OF(notify->flights)];
     if (flight->token != result->token || (flight->job == NULL && flight->test == NULL))
         return;
@@ -289,7 +291,7 @@ send_done(void *self, const struct notify_result *result)
         commands_test_done(notify, flight->test, result);
     } else {
         flight->job->lane->flying--;
-        settle(notify, flight, result);
+        send_settle(notify, flight->job, flight->began_at, result);
     }
     flight->job = NULL;
     flight->test = NULL;
@@ -379,7 +381,7 @@ start_job(struct notify *notify, struct job *job)
     if (send_request(notify, flight, job->lane->webhook, (struct str){id, ID_SIZE}, &err))
         return;
     struct notify_result failed = {.token = flight->token, .retry_after_us = -1};
-    size_t len = copy_text(failed.error, str_from(err.text), sizeof failed.error - 1);
+    size_t len = send_copy_text(failed.error, str_from(err.text), sizeof failed.error - 1);
     failed.error[len] = '\0';
     send_done(notify, &failed);
 }

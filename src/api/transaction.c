@@ -1,0 +1,325 @@
+/* Transactions: an event is told of before it is stored, and stored if enough of those who are told
+ * agree.
+ *
+ * A call goes round three times, and waits nowhere: to the engine, which tries the event; to the
+ * notify thread, which asks the webhooks; and to the engine again, where it is stored like any
+ * other. From the first to the last its idempotency key is held. */
+#include "api/api_priv.h"
+
+#define TRANSACTIONS_MAX 1000            /* of a workspace, at once */
+#define TRANSACTION_US   (4LL * 1000000) /* all of it: clients give up after five seconds */
+
+enum stage { TRYING, ASKING, STORING };
+
+struct transaction {
+    enum stage stage;
+    struct gauge *gauge;
+    struct notify_transaction ask;
+};
+
+/* -- how many at once -------------------------------------------------------------- */
+
+/* Lives as long as the api, whatever snapshots come and go. */
+struct gauge {
+    struct gauge *next;
+    char workspace_id[WORKSPACE_ID_SIZE];
+    _Atomic size_t count;
+};
+
+struct gauge *
+transaction_gauge(struct api *api, struct str workspace_id)
+{
+    must(workspace_id.len == WORKSPACE_ID_SIZE);
+    for (struct gauge *gauge = api->gauges; gauge != NULL; gauge = gauge->next)
+        if (memcmp(gauge->workspace_id, workspace_id.ptr, WORKSPACE_ID_SIZE) == 0)
+            return gauge;
+    struct gauge *gauge = base_alloc(1, sizeof *gauge);
+    memcpy(gauge->workspace_id, workspace_id.ptr, WORKSPACE_ID_SIZE);
+    gauge->next = api->gauges;
+    api->gauges = gauge;
+    return gauge;
+}
+
+void
+transaction_free_gauges(struct api *api)
+{
+    for (struct gauge *gauge = api->gauges, *next; gauge != NULL; gauge = next) {
+        next = gauge->next;
+        base_free(gauge);
+    }
+    api->gauges = NULL;
+}
+
+static bool
+enter(struct gauge *gauge)
+{
+    if (atomic_fetch_add(&gauge->count, 1) < TRANSACTIONS_MAX)
+        return true;
+    atomic_fetch_sub(&gauge->count, 1);
+    return false;
+}
+
+/* -- the first round: what would it raise? ----------------------------------------- */
+
+/* A batch is stored without: a thousand events are no login that somebody waits for. */
+bool
+transaction_wanted(const struct call *call)
+{
+    if (!call->access->any_transactions || call->route->handle == ingest_batch)
+        return false;
+    const struct access_workspace *workspace = access_workspace(call->access, call->workspace_id);
+    if (workspace == NULL || !transactions_any(&workspace->transactions))
+        return false;
+    const enum transaction_type *of = workspace->transactions.of;
+    enum webhook_event kind;
+    bool is_login = webhook_login_kind(&call->submission.items[0].event, &kind);
+    return of[WEBHOOK_ALERT] != TRANSACTION_NONE || (is_login && of[kind] != TRANSACTION_NONE) ||
+           (is_login && kind == WEBHOOK_LOGIN_SUCCESS &&
+            (of[WEBHOOK_LOGIN_SUSPICIOUS] != TRANSACTION_NONE ||
+             of[WEBHOOK_LOGIN_NEW_DEVICE] != TRANSACTION_NONE));
+}
+
+static bool
+refuse_busy(struct call *call, const char *why)
+{
+    atomic_fetch_add(&call->worker->refused, 1);
+    call->retry_after_s = 1;
+    call_fail(call, 503, "overloaded", "%s; nothing was stored. Try again in a second.", why);
+    return false;
+}
+
+/* The end, whatever came of it. */
+static void
+leave(struct call *call)
+{
+    struct transaction *transaction = call->transaction;
+    engine_let_go(call->api->options.engine, &call->submission);
+    atomic_fetch_sub(&transaction->gauge->count, 1);
+    call->transaction = NULL;
+}
+
+bool
+transaction_begin(struct call *call)
+{
+    const struct access_workspace *workspace = access_workspace(call->access, call->workspace_id);
+    struct transaction *transaction = arena_new(call_arena(call), struct transaction);
+    must(workspace != NULL && transaction != NULL);
+    *transaction = (struct transaction){.stage = TRYING, .gauge = workspace->gauge};
+    if (!enter(transaction->gauge))
+        return refuse_busy(call, "Too many transactions are under way in this workspace");
+    call->transaction = transaction;
+    call->submission.trial = true;
+    if (engine_submit(call->api->options.engine, &call->submission))
+        return true;
+    leave(call);
+    return refuse_busy(call, "Too many events are waiting");
+}
+
+/* -- the second: who is for it? ---------------------------------------------------- */
+
+static void
+on_asked(void *self)
+{
+    struct call *call = self;
+    worker_return(call, call);
+}
+
+static void
+lend(struct call *call)
+{
+    call->lent = true;
+    call->worker->calls_lent++;
+}
+
+static void
+ask(struct call *call)
+{
+    struct api *api = call->api;
+    struct transaction *transaction = call->transaction;
+    const struct access_workspace *workspace = access_workspace(call->access, call->workspace_id);
+    const struct engine_item *item = &call->submission.items[0];
+    struct clock clock = api->options.clock;
+    int64_t past = clock.wall_us(clock.self) - call->taken_at_us;
+    if (past < 0 || past > TRANSACTION_US)
+        past = past < 0 ? 0 : TRANSACTION_US;
+    transaction->stage = ASKING;
+    transaction->ask = (struct notify_transaction){
+        .arena = call_arena(call),
+        .workspace_id = call->workspace_id,
+        .settings = &workspace->transactions,
+        .event = &item->event,
+        .at = (int64_t)item->at,
+        .source = item->source,
+        .alerts = item->alerts,
+        .alert_count = item->alert_count,
+        .ends_at = clock.monotonic_us(clock.self) + TRANSACTION_US - past,
+        .done = on_asked,
+        .self = call,
+    };
+    lend(call);
+    notify_ask(api->options.notify, &transaction->ask);
+}
+
+/* -- the third: it is stored, or not ----------------------------------------------- */
+
+static void
+store(struct call *call)
+{
+    struct transaction *transaction = call->transaction;
+    struct submission *submission = &call->submission;
+    transaction->stage = STORING;
+    submission->trial = false;
+    submission->items[0].status = ENGINE_WAITING;
+    lend(call);
+    if (engine_submit(call->api->options.engine, submission))
+        return;
+    call->lent = false;
+    call->worker->calls_lent--;
+    notify_settle(call->api->options.notify, &transaction->ask, 0);
+    leave(call);
+    (void)refuse_busy(call, "Too many events are waiting");
+    call_send(call);
+}
+
+static void
+write_said(struct buffer *out, const struct notify_said *said)
+{
+    json_open(out, '{');
+    json_put_str(out, "webhook_id", said->webhook_id);
+    json_put_str(out, "event_type", webhook_event_name(said->kind));
+    json_put_str(out, "alert_id", said->alert_id);
+    json_put_bool(out, "delivered", said->good);
+    if (said->status > 0)
+        json_put_int(out, "status", said->status);
+    else
+        json_put_null(out, "status");
+    json_put_int(out, "duration_ms", said->duration_us / 1000);
+    json_put_str(out, "error", said->error);
+    json_put_str(out, "answer", said->answer);
+    json_close(out, '}');
+}
+
+static void
+fail(struct call *call)
+{
+    const struct notify_transaction *ask = &call->transaction->ask;
+    size_t good = 0;
+    for (size_t i = 0; i < ask->said_count; i++)
+        good += ask->said[i].good;
+    struct buffer *out = call_answer(call, 504);
+    struct buffer text;
+    buffer_init(&text, 512);
+    buffer_printf(&text,
+                  "%zu of %zu calls of webhooks were answered well in time, which the "
+                  "workspace's transactions setting does not take for enough; nothing was stored.",
+                  good, ask->said_count);
+    json_open(out, '{');
+    json_put_str(out, "error", STR("webhook_transaction_failed"));
+    json_put_str(out, "message", buffer_str(&text));
+    json_name(out, "webhooks");
+    json_open(out, '[');
+    for (size_t i = 0; i < ask->said_count; i++)
+        write_said(out, &ask->said[i]);
+    json_close(out, ']');
+    json_close(out, '}');
+    buffer_fini(&text);
+}
+
+static void
+take_verdict(struct call *call)
+{
+    enum notify_verdict verdict = call->transaction->ask.verdict;
+    if (verdict == NOTIFY_PASSED) {
+        store(call);
+        return;
+    }
+    if (verdict == NOTIFY_REFUSED)
+        fail(call);
+    else
+        (void)refuse_busy(call, "The webhooks of the transaction cannot be called now");
+    leave(call);
+    call_send(call);
+}
+
+static void
+end(struct call *call)
+{
+    const struct engine_item *item = &call->submission.items[0];
+    bool stored = item->status == ENGINE_STORED;
+    int64_t last_at = stored ? (int64_t)item->at : 0;
+    if (stored && item->alert_count > 0)
+        last_at = item->alerts[item->alert_count - 1].at;
+    notify_settle(call->api->options.notify, &call->transaction->ask, last_at);
+    leave(call);
+}
+
+bool
+transaction_goes_on(struct call *call)
+{
+    if (call->transaction == NULL)
+        return false;
+    switch (call->transaction->stage) {
+    case TRYING:
+        if (call->submission.items[0].status == ENGINE_TRIED) {
+            ask(call);
+            return true;
+        }
+        break; /* seen before, held by another, or failed: answered as ever */
+    case ASKING:
+        take_verdict(call);
+        return true;
+    case STORING:
+        break;
+    }
+    end(call);
+    return false;
+}
+
+/* -- the setting ------------------------------------------------------------------- */
+
+bool
+transaction_check_setting(struct call *call, const struct json *sent)
+{
+    struct transactions read = {0};
+    const char *why = "";
+    if (transactions_read(sent, &read, &why))
+        return true;
+    call_fail(call, 422, "validation_failed", "The transactions field %s.", why);
+    return false;
+}
+
+void
+transaction_read_setting(struct str json, struct arena *arena, struct transactions *out)
+{
+    struct json_parser *parser = json_parser_new();
+    struct json setting;
+    struct err err = {0};
+    const char *why;
+    *out = (struct transactions){0};
+    if (!json_parse(parser, json, arena, &setting, &err) || !transactions_read(&setting, out, &why))
+        *out = (struct transactions){0};
+    json_parser_free(parser);
+}
+
+/* What is sent of it is laid over what there is. */
+void
+transaction_merge_setting(struct call *call, const struct json *sent, struct buffer *out)
+{
+    struct transactions merged = {0};
+    const char *why;
+    struct access *access = access_take(call->api);
+    const struct access_workspace *workspace = access_workspace(access, call->workspace_id);
+    if (workspace != NULL)
+        merged = workspace->transactions;
+    access_release(access);
+    must(transactions_read(sent, &merged, &why));
+    transactions_write(out, &merged);
+}
+
+void
+transaction_write_setting(struct call *call, struct buffer *out, struct str json)
+{
+    struct transactions setting;
+    transaction_read_setting(json, call_arena(call), &setting);
+    transactions_write(out, &setting);
+}
