@@ -15,7 +15,7 @@ V ?= debug
 B := build/$(V)
 
 # Lowest first: a folder may include only folders to its left. tools/layers holds us to it.
-LAYERS := base codec log model journal store enrich intake detect engine format notify api main
+LAYERS := base codec log model journal store enrich intake detect engine format mail notify api main
 
 PKGS := libh2o-evloop libssl libcrypto simdjson libmaxminddb libpcre2-8 yaml-0.1 sqlite3 libcurl \
         glib-2.0 libxxhash libzstd

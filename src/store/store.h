@@ -24,8 +24,8 @@ struct store;
  * newer schema, or a file that cannot be read, is ERR_CORRUPT naming the file. */
 bool store_open(const char *folder, struct store **store_out, struct err *err) MUST_USE;
 void store_close(struct store *store);
-/* Counts every change of workspaces, keys, members, webhooks and settings: who keeps a snapshot of them
- * looks whether it is still the newest. Cheap; any thread. */
+/* Counts every change of workspaces, keys, members, webhooks and settings: who keeps a snapshot of
+ * them looks whether it is still the newest. Cheap; any thread. */
 uint64_t store_generation(const struct store *store);
 
 /* -- workspaces ------------------------------------------------------------- */
