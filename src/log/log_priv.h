@@ -340,8 +340,8 @@ struct sink {
     int section; /* -1: none begun */
 };
 bool sink_add(struct sink *sink, const void *bytes, size_t len, struct err *err);
-bool sink_begin(struct sink *sink, enum section_name section,
-                struct err *err); /* ends the one before */
+/* Ends the one before. */
+bool sink_begin(struct sink *sink, enum section_name section, struct err *err);
 bool sink_end(struct sink *sink, struct err *err);
 bool seal_index(struct sink *sink, const struct memory_index *index, struct err *err);
 void *sealer_main(void *log);
@@ -451,12 +451,11 @@ struct log {
 
     /* The owner's. What the writer needs of it stands still while a commit is in flight. */
     struct commit commits[2], *building;
-    struct segment *open; /* NULL: none yet, or the last one had to go */
-    struct tail tail;     /* the writer's while a commit is in flight */
-    log_at last_at;       /* of the newest row added */
-    bool needs_roll;      /* likewise */
-    char strays[2]
-               [NAME_SIZE]; /* files that may be there and must not, before anything is written */
+    struct segment *open;            /* NULL: none yet, or the last one had to go */
+    struct tail tail;                /* the writer's while a commit is in flight */
+    log_at last_at;                  /* of the newest row added */
+    bool needs_roll;                 /* likewise */
+    char strays[2][NAME_SIZE];       /* files that must be gone before anything is written */
     struct buffer note, newest_note; /* being written; of the newest segment */
     log_at note_before;
     struct sha256 *owner_sha, *writer_sha, *chain_sha;
