@@ -90,6 +90,7 @@ export async function run(args, { input = "", env = {} } = {}) {
     child.kill("SIGKILL");
     throw error;
   });
+  mustBeClean(err.text());
   return { code, signal, stdout: out.text(), stderr: err.text() };
 }
 
@@ -177,8 +178,17 @@ class Listening {
         throw error;
       },
     );
+    mustBeClean(this.stderr);
     return { code, signal: by, ms: performance.now() - begun };
   }
+}
+
+/**
+ * A sanitizer's report fails the test, whatever became of the process: of a leak or a race nothing
+ * is seen from outside but an exit code that few tests ask for.
+ */
+function mustBeClean(stderr) {
+  if (/Sanitizer: |: runtime error: /.test(stderr)) throw new Error(`a sanitizer says\n${stderr}`);
 }
 
 export class Server extends Listening {
