@@ -331,6 +331,7 @@ struct worker {
     sem_t opened; /* the loop, by the thread itself */
     h2o_context_t ctx;
     h2o_accept_ctx_t accept;
+    uint64_t tls_generation; /* of accept.ssl_ctx */
     h2o_socket_t *listener;
     h2o_multithread_receiver_t mailbox;
     struct tools tools; /* its own */
@@ -365,8 +366,8 @@ struct api {
     pthread_mutex_t tls_lock; /* guards tls */
     SSL_CTX *tls;
     struct retired *retired; /* certificates from before, while handshakes may still name them */
-    _Atomic uint64_t tls_generation;
-    pthread_mutex_t access_lock; /* guards access and rates */
+    _Atomic uint64_t tls_generation; /* one more each time that tls changes */
+    pthread_mutex_t access_lock;     /* guards access and rates */
     struct access *access;
     _Atomic uint64_t access_generation;
     struct rate *rates;

@@ -249,15 +249,14 @@ refresh(struct worker *worker)
 {
     struct api *api = worker->api;
     enrich_refresh(worker->tools.enrich);
-    if (api->tls != NULL) {
-        pthread_mutex_lock(&api->tls_lock);
-        if (worker->accept.ssl_ctx != api->tls) {
-            SSL_CTX_up_ref(api->tls);
-            SSL_CTX_free(worker->accept.ssl_ctx);
-            worker->accept.ssl_ctx = api->tls;
-        }
-        pthread_mutex_unlock(&api->tls_lock);
-    }
+    if (atomic_load(&api->tls_generation) == worker->tls_generation)
+        return;
+    pthread_mutex_lock(&api->tls_lock);
+    SSL_CTX_up_ref(api->tls);
+    SSL_CTX_free(worker->accept.ssl_ctx);
+    worker->accept.ssl_ctx = api->tls;
+    worker->tls_generation = atomic_load(&api->tls_generation);
+    pthread_mutex_unlock(&api->tls_lock);
 }
 
 static void
