@@ -195,6 +195,15 @@ allowed_from(const struct call *call, const struct store_key *key)
     return false;
 }
 
+/* What these tell cannot be cut down to some tenants: chain, back-test and metrics go through all
+ * of them, and an admin could give himself another key. */
+static bool
+is_of_all_tenants(const struct route *route)
+{
+    return route->roles == ROLE_ADMIN || route->handle == events_verify ||
+           route->handle == rules_backtest || route->handle == ops_metrics;
+}
+
 static bool
 may_call(struct call *call, const struct store_key *key)
 {
@@ -208,6 +217,12 @@ may_call(struct call *call, const struct store_key *key)
     if (route->first_workspace &&
         !str_equal(key->workspace_id, call->access->workspaces[0].workspace.id)) {
         call_fail(call, 403, "forbidden", "Only an admin of the first workspace may do this.");
+        return false;
+    }
+    if (key->tenant_count > 0 && is_of_all_tenants(route)) {
+        call_fail(call, 403, "forbidden",
+                  "This key is bound to tenants; %s %s goes through all of them.", route->method,
+                  route->path);
         return false;
     }
     if (!allowed_from(call, key)) {

@@ -192,6 +192,9 @@ read_key(struct call *call, struct store_key *key)
     (void)read_networks(json_get(&call->json, STR("ip_allow")), call_arena(call), key, &violations);
     (void)read_tenants(json_get(&call->json, STR("tenant_ids")), call_arena(call), key,
                        &violations);
+    if (key->tenant_count > 0 && (key->roles & ROLE_ADMIN) != 0)
+        violations_add(&violations, STR("tenant_ids"),
+                       "The tenant_ids field does not go with the role admin.");
     (void)read_scalars(call, key, &violations);
     if (violations.count == 0)
         return true;
