@@ -31,6 +31,7 @@ struct api_options {
     size_t trusted_count;
     bool metrics_public;
     const char *public_url;     /* or NULL */
+    bool has_mail;              /* there is a mail server */
     int64_t request_timeout_ms; /* 0: 60 s; for header and body, and for idle connections */
     const char *version;
 };

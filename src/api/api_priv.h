@@ -285,6 +285,7 @@ void members_list(struct call *call);
 void members_post(struct call *call);
 void members_patch(struct call *call);
 void members_delete(struct call *call);
+void mail_test(struct call *call);
 void settings_get(struct call *call);
 void settings_patch(struct call *call);
 void workspaces_list(struct call *call);

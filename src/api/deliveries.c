@@ -1,6 +1,8 @@
 /* Deliveries: what was sent to whom, every attempt, and another one on request. */
 #include "api/api_priv.h"
 
+#include <string.h>
+
 static const char *const status_names[] = {
     [DELIVERY_PENDING] = "pending",
     [DELIVERY_DELIVERED] = "delivered",
@@ -11,7 +13,14 @@ static void
 write_members(struct buffer *out, const struct store_delivery *delivery)
 {
     json_put_str(out, "id", delivery->id);
-    json_put_str(out, "webhook_id", delivery->webhook_id);
+    bool is_mail = str_starts(delivery->webhook_id, STR(NOTIFY_MAIL_PREFIX));
+    size_t prefix = sizeof NOTIFY_MAIL_PREFIX - 1;
+    json_put_str(out, "channel", is_mail ? STR("email") : STR("webhook"));
+    json_put_str(out, "webhook_id", is_mail ? (struct str){0} : delivery->webhook_id);
+    json_put_str(
+        out, "email",
+        is_mail ? (struct str){delivery->webhook_id.ptr + prefix, delivery->webhook_id.len - prefix}
+                : (struct str){0});
     json_put_str(out, "alert_id",
                  delivery->alert_id.len > 0 ? delivery->alert_id : (struct str){0});
     json_put_str(out, "event_type", delivery->event_type);
@@ -23,6 +32,27 @@ write_members(struct buffer *out, const struct store_delivery *delivery)
         json_put_null(out, "next_attempt_at");
     json_put_time(out, "created_at", delivery->created_at);
     json_put_time(out, "updated_at", delivery->updated_at);
+}
+
+/* Mail to an address has an id of this and the address, where others have their webhook's. */
+static bool
+read_email(struct call *call, struct store_delivery_filter *filter)
+{
+    struct str email = call_query(call, "email");
+    if (email.ptr == NULL)
+        return true;
+    if (filter->webhook_id.ptr != NULL || !mail_address_valid(email)) {
+        call_fail(call, 422, "validation_failed",
+                  "The email parameter is a mail address, and goes without webhook_id.");
+        return false;
+    }
+    size_t prefix = sizeof NOTIFY_MAIL_PREFIX - 1;
+    char *id = arena_array(call_arena(call), prefix + email.len, char);
+    must(id != NULL);
+    memcpy(id, NOTIFY_MAIL_PREFIX, prefix);
+    memcpy(id + prefix, email.ptr, email.len);
+    filter->webhook_id = (struct str){id, prefix + email.len};
+    return true;
 }
 
 static bool
@@ -42,7 +72,7 @@ read_filter(struct call *call, struct store_delivery_filter *filter)
                   "The status parameter is pending, delivered or dead.");
         return false;
     }
-    return call_read_limit(call, &filter->limit, &filter->cursor);
+    return read_email(call, filter) && call_read_limit(call, &filter->limit, &filter->cursor);
 }
 
 void

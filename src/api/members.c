@@ -106,6 +106,14 @@ read_member(struct call *call, struct store_member *member)
     return false;
 }
 
+/* An owner or admin who can be written to is somebody for the starter rules to call. */
+static bool
+give_channels(struct call *call, const struct store_member *member, struct err *err)
+{
+    bool written_to = member->role == MEMBER_OWNER || member->role == MEMBER_ADMIN;
+    return !written_to || !call->api->options.has_mail || starter_give_channels(call, err);
+}
+
 /* -- changing ------------------------------------------------------------------------ */
 
 void
@@ -120,7 +128,8 @@ members_post(struct call *call)
         return;
     id_new(call->api->options.random, "mem_", id);
     member.id = (struct str){id, sizeof id};
-    if (store_member_add(call->api->options.store, &member, &err))
+    if (store_member_add(call->api->options.store, &member, &err) &&
+        give_channels(call, &member, &err))
         write_member(call_answer(call, 201), &member);
     else
         call_fail_err(call, &err);
@@ -159,7 +168,8 @@ members_patch(struct call *call)
     if (!find(call, &member) || !read_member(call, &member))
         return;
     member.updated_at = call->taken_at_us;
-    if (store_member_update(call->api->options.store, &member, &err))
+    if (store_member_update(call->api->options.store, &member, &err) &&
+        give_channels(call, &member, &err))
         write_member(call_answer(call, 200), &member);
     else if (err.code == ERR_NOT_FOUND)
         fail_missing(call);

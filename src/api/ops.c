@@ -206,6 +206,35 @@ write_notify(struct call *call, struct buffer *out)
 }
 
 static void
+write_mail(struct call *call, struct buffer *out)
+{
+    struct notify_stats s;
+    notify_stats(call->api->options.notify, &s);
+    double waited = 0;
+    if (s.mail_oldest_waiting_at != 0 && call->taken_at_us > s.mail_oldest_waiting_at)
+        waited = (double)(call->taken_at_us - s.mail_oldest_waiting_at) / 1e6;
+    buffer_printf(out,
+                  "# HELP tocsin_mail_attempts_total Mails by what the server made of them.\n"
+                  "# TYPE tocsin_mail_attempts_total counter\n"
+                  "tocsin_mail_attempts_total{outcome=\"accepted\"} %llu\n"
+                  "tocsin_mail_attempts_total{outcome=\"failed\"} %llu\n"
+                  "tocsin_mail_attempts_total{outcome=\"refused\"} %llu\n",
+                  (unsigned long long)s.mail_accepted, (unsigned long long)s.mail_failed,
+                  (unsigned long long)s.mail_refused);
+    const struct number numbers[] = {
+        {"mail_digests_total", "counter", "Mails accepted that told of several alerts.",
+         (double)s.mail_digests},
+        {"mail_deliveries_dead_total", "counter", "Deliveries by mail that were given up.",
+         (double)s.mail_dead},
+        {"mail_in_flight", "gauge", "Mails under way.", (double)s.mail_in_flight},
+        {"mail_deliveries_waiting", "gauge", "Deliveries by mail that wait.",
+         (double)s.mail_waiting},
+        {"mail_oldest_waiting_seconds", "gauge", "Age of the oldest of them.", waited},
+    };
+    write_numbers(out, numbers, COUNT_OF(numbers));
+}
+
+static void
 write_http(struct call *call, struct buffer *out)
 {
     struct api *api = call->api;
@@ -261,6 +290,7 @@ ops_metrics(struct call *call)
     write_engine(call, out);
     write_log(call, out);
     write_notify(call, out);
+    write_mail(call, out);
     write_http(call, out);
     write_geo(call, out);
 }

@@ -47,6 +47,7 @@ static const struct parameter verify_query[] = {
 };
 static const struct parameter delivery_query[] = {
     {"webhook_id", "Only deliveries to this webhook."},
+    {"email", "Only mail to this address."},
     {"alert_id", "Only deliveries of this alert."},
     {"status", "pending, delivered or dead."},
     {"limit", "How many rows, 1 to 100 (25)."},
@@ -141,7 +142,7 @@ const struct route api_routes[] = {
      "WebhookReplay", "WebhookReplayAnswer"},
     {"GET", API "/deliveries", ROLE_ADMIN, false,
      RUN_ON_POOL, deliveries_list, delivery_query, 0, NONE,
-     "What was sent to webhooks, newest first.", NULL, "DeliveryList"},
+     "What was sent to webhooks and by mail, newest first.", NULL, "DeliveryList"},
     {"GET", API "/deliveries/{id}", ROLE_ADMIN, false, RUN_ON_POOL, deliveries_get, NULL, 0, NONE,
      "One delivery with every attempt.", NULL, "Delivery"},
     {"POST", API "/deliveries/{id}/replay", ROLE_ADMIN, false,
@@ -169,6 +170,11 @@ const struct route api_routes[] = {
     {"PATCH", API "/settings", ROLE_ADMIN, false,
      RUN_ON_POOL, settings_patch, NULL, MEDIA_JSON, SMALL,
      "Change settings.", "Settings", "Settings"},
+    {"POST", API "/settings/test-email", ROLE_ADMIN, false,
+     RUN_ON_POOL, mail_test, NULL, MEDIA_JSON, SMALL,
+     "Send a test mail, to an address or to the first owner or admin, and wait for what the mail "
+     "server says.",
+     "MailTestInput", "MailTest"},
     {"GET", API "/workspaces", ROLE_ADMIN, true, RUN_ON_POOL, workspaces_list, NULL, 0, NONE,
      "All workspaces. Only for admins of the first.", NULL, "WorkspaceList"},
     {"POST", API "/workspaces", ROLE_ADMIN, true,

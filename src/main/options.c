@@ -45,6 +45,13 @@ static const struct option {
      "N: threads that serve HTTP (one per core)"},
     {"public-url", TEXT, SERVE, offsetof(struct options, public_url), 0, 0,
      "URL: where people reach this server, for links"},
+    {"smtp-url", TEXT, SERVE, offsetof(struct options, smtp_url), 0, 0,
+     "smtp[s]://[USER@]HOST[:PORT]: the server that mail goes to; its password: "
+     "TOCSIN_SMTP_PASSWORD"},
+    {"mail-from", TEXT, SERVE, offsetof(struct options, mail_from), 0, 0,
+     "ADDR: whom mail is from"},
+    {"smtp-ca", TEXT, SERVE, offsetof(struct options, smtp_ca), 0, 0,
+     "FILE.pem: the certificates that the mail server's must stem from (the system's)"},
     {"metrics-public", FLAG, SERVE, offsetof(struct options, metrics_public), 0, 0,
      "/metrics without a key"},
     {"request-timeout", NUMBER, SERVE, offsetof(struct options, request_timeout_s), 1, 3600,

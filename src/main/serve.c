@@ -29,6 +29,7 @@ struct server {
     struct store_states *states;
     struct enrich *enrich;
     struct engine *engine;
+    struct mail_server *mail; /* NULL: nobody is written to */
     struct notify *notify;
     struct api *api;
 };
@@ -109,6 +110,41 @@ wake_notify(void *self)
     notify_wake(server->notify);
 }
 
+/* Links are made by putting a path behind it. */
+static bool
+check_public_url(const char *url, struct err *err)
+{
+    struct str text = str_from(url);
+    bool good = str_starts(text, STR("https://")) || str_starts(text, STR("http://"));
+    for (size_t i = 0; i < text.len; i++)
+        good = good && text.ptr[i] > ' ' && text.ptr[i] < 0x7f &&
+               strchr("<>\"'?#", text.ptr[i]) == NULL;
+    if (good && text.ptr[text.len - 1] != '/')
+        return true;
+    return err_set(err, ERR_INPUT, "--public-url: wants http(s)://... without a slash at its end");
+}
+
+static bool
+open_mail(struct server *server, struct err *err)
+{
+    const struct options *options = server->options;
+    const char *password = getenv("TOCSIN_SMTP_PASSWORD");
+    struct mail_server_options mail = {
+        .url = options->smtp_url,
+        .password = password != NULL && *password != '\0' ? password : NULL,
+        .ca_file = options->smtp_ca,
+        .from = options->mail_from,
+    };
+    if (options->public_url != NULL && !check_public_url(options->public_url, err))
+        return false;
+    if (options->smtp_url != NULL)
+        return mail_server_new(&mail, &server->mail, err);
+    if (options->mail_from == NULL && options->smtp_ca == NULL && mail.password == NULL)
+        return true;
+    return err_set(err, ERR_INPUT,
+                   "--mail-from, --smtp-ca and TOCSIN_SMTP_PASSWORD want --smtp-url");
+}
+
 static bool
 open_notify(struct server *server, struct err *err)
 {
@@ -116,6 +152,7 @@ open_notify(struct server *server, struct err *err)
                                      .store = server->store,
                                      .clock = server->clock,
                                      .random = server->random,
+                                     .mail = server->mail,
                                      .version = TOCSIN_VERSION};
     if (server->options->public_url != NULL)
         options.public_url = str_from(server->options->public_url);
@@ -179,6 +216,7 @@ open_api(struct server *server, struct err *err)
         .trusted_count = options->trust_proxy.count,
         .metrics_public = options->metrics_public,
         .public_url = options->public_url,
+        .has_mail = server->mail != NULL,
         .request_timeout_ms = options->request_timeout_s * 1000,
         .version = TOCSIN_VERSION,
     };
@@ -190,8 +228,9 @@ open_all(struct server *server, struct err *err)
 {
     if (server->options->http2 && server->options->tls_cert == NULL)
         return err_set(err, ERR_INPUT, "--http2 wants --tls-cert and --tls-key");
-    return open_folders(server, err) && store_open(server->options->data, &server->store, err) &&
-           open_enrich(server, err) && open_journal(server, err) &&
+    return open_mail(server, err) && open_folders(server, err) &&
+           store_open(server->options->data, &server->store, err) && open_enrich(server, err) &&
+           open_journal(server, err) &&
            store_states_open(server->options->data, &server->states, err) &&
            open_notify(server, err) && open_engine(server, err) && first_key(server, err) &&
            open_api(server, err);
@@ -206,6 +245,7 @@ close_all(struct server *server)
         engine_stop(server->engine);
     if (server->notify != NULL)
         notify_free(server->notify);
+    mail_server_free(server->mail);
     if (server->states != NULL)
         store_states_close(server->states);
     if (server->journal != NULL)

@@ -75,6 +75,7 @@ static const struct str kinds[WEBHOOK_EVENTS] = {
     [WEBHOOK_LOGIN_NEW_DEVICE] = STR_INIT("user.login.new-device"),
     [WEBHOOK_LOGIN_SUCCESS] = STR_INIT("user.login.success"),
     [WEBHOOK_LOGIN_FAILED] = STR_INIT("user.login.failed"),
+    [WEBHOOK_NOTICE] = STR_INIT("notice"),
 };
 
 struct str
@@ -114,7 +115,7 @@ bool
 webhook_event_is_login(enum webhook_event event)
 {
     must((size_t)event < COUNT_OF(kinds));
-    return event != WEBHOOK_ALERT && event != WEBHOOK_ALERT_RESOLVED;
+    return event != WEBHOOK_ALERT && event != WEBHOOK_ALERT_RESOLVED && event != WEBHOOK_NOTICE;
 }
 
 bool

@@ -29,6 +29,7 @@ enum webhook_event {
     WEBHOOK_LOGIN_NEW_DEVICE,
     WEBHOOK_LOGIN_SUCCESS,
     WEBHOOK_LOGIN_FAILED,
+    WEBHOOK_NOTICE, /* of the server itself, to admins by mail: no format has it */
     WEBHOOK_EVENTS,
 };
 struct str webhook_event_name(enum webhook_event event);

@@ -8,7 +8,8 @@
 
 /* On the stack of the thread that waits for it. */
 struct test {
-    const struct webhook *webhook;
+    const struct webhook *webhook; /* NULL: a mail */
+    struct str workspace_id, to;   /* of a mail */
     struct notify_result *result_out;
     struct err err;
     bool done;
@@ -214,12 +215,10 @@ take_up(struct notify *notify, const struct command *command)
 
 /* -- tests ------------------------------------- */
 
-bool
-notify_test(struct notify *notify, const struct webhook *webhook, struct notify_result *result_out,
-            struct err *err)
+static bool
+wait_for_test(struct notify *notify, struct test *test, struct err *err)
 {
-    struct test test = {.webhook = webhook, .result_out = result_out};
-    struct command command = {.test = &test};
+    struct command command = {.test = test};
     lock(notify);
     bool ok = push(notify, &command, err);
     unlock(notify);
@@ -227,12 +226,30 @@ notify_test(struct notify *notify, const struct webhook *webhook, struct notify_
         return false;
     notify_wake(notify);
     lock(notify);
-    while (!test.done)
+    while (!test->done)
         must(pthread_cond_wait(&notify->answered, &notify->lock) == 0);
     unlock(notify);
-    if (test.err.code != ERR_NONE)
-        *err = test.err;
-    return test.err.code == ERR_NONE;
+    if (test->err.code != ERR_NONE)
+        *err = test->err;
+    return test->err.code == ERR_NONE;
+}
+
+bool
+notify_test(struct notify *notify, const struct webhook *webhook, struct notify_result *result_out,
+            struct err *err)
+{
+    struct test test = {.webhook = webhook, .result_out = result_out};
+    return wait_for_test(notify, &test, err);
+}
+
+bool
+notify_test_mail(struct notify *notify, struct str workspace_id, struct str to,
+                 struct notify_result *result_out, struct err *err)
+{
+    struct test test = {.workspace_id = workspace_id, .to = to, .result_out = result_out};
+    if (notify->options.mail == NULL)
+        return err_set(err, ERR_CONFLICT, "the server runs without --smtp-url");
+    return wait_for_test(notify, &test, err);
 }
 
 /* After this the test is not ours any more: its thread goes on. */
@@ -252,6 +269,18 @@ commands_test_done(struct notify *notify, struct test *test, const struct notify
     end_test(notify, test);
 }
 
+static bool
+start_test(struct notify *notify, struct flight *flight, const struct test *test, struct err *err)
+{
+    char id[ID_SIZE];
+    if (test->webhook == NULL)
+        return letters_test(notify, flight, test->workspace_id, test->to, err);
+    id_new(notify->options.random, "msg_", id);
+    buffer_clear(&notify->body);
+    format_write_test(&notify->body, test->webhook, flight->began_at, notify->options.random);
+    return send_request(notify, flight, test->webhook, (struct str){id, ID_SIZE}, err);
+}
+
 static void
 run_test(struct notify *notify, struct test *test)
 {
@@ -261,15 +290,11 @@ run_test(struct notify *notify, struct test *test)
         end_test(notify, test);
         return;
     }
-    char id[ID_SIZE];
-    id_new(notify->options.random, "msg_", id);
-    buffer_clear(&notify->body);
-    format_write_test(&notify->body, test->webhook, flight->began_at, notify->options.random);
     flight->test = test;
     notify->flying++;
     struct notify_result failed = {.token = flight->token, .retry_after_us = -1};
     struct err err = {0};
-    if (send_request(notify, flight, test->webhook, (struct str){id, ID_SIZE}, &err))
+    if (start_test(notify, flight, test, &err))
         return;
     snprintf(failed.error, sizeof failed.error, "%.*s", (int)sizeof failed.error - 1, err.text);
     send_done(notify, &failed);

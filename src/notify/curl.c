@@ -33,6 +33,8 @@ struct call {
     size_t header_bytes, body_bytes;
     bool has_headers; /* of the final answer, all */
     bool cut;         /* we had enough */
+    bool is_mail;
+    struct mail_transfer mail;
     char refused[INET6_ADDRSTRLEN];
     char error[CURL_ERROR_SIZE];
 };
@@ -205,6 +207,8 @@ take_call(struct curl_transport *transport)
 static void
 give_back(struct curl_transport *transport, struct call *call)
 {
+    if (call->is_mail)
+        mail_transfer_end(&call->mail, CURLE_OK);
     curl_slist_free_all(call->headers);
     call->headers = NULL;
     link_call(&transport->free, call);
@@ -266,15 +270,31 @@ set_request(struct call *call, const struct notify_request *request)
 }
 
 static bool
+set_http(struct call *call, const struct notify_request *request)
+{
+    must(request->connect_timeout_ms > 0 && request->timeout_ms > 0); /* 0 would be for ever */
+    return set_headers(call, request->headers) && set_limits(call, request) &&
+           set_request(call, request);
+}
+
+static bool
+set_mail(struct call *call, const struct notify_request *request)
+{
+    CURLcode bad = curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
+    bad |= curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
+    call->is_mail = bad == CURLE_OK && mail_transfer_begin(&call->mail, call->easy, request->mail,
+                                                           request->mail_to, request->body);
+    return call->is_mail;
+}
+
+static bool
 transport_start(void *self, const struct notify_request *request, struct err *err)
 {
     struct curl_transport *transport = self;
-    must(request->connect_timeout_ms > 0 && request->timeout_ms > 0); /* 0 would be for ever */
     struct call *call = take_call(transport);
     call->result.token = request->token;
     call->result.retry_after_us = -1;
-    if (!set_headers(call, request->headers) || !set_limits(call, request) ||
-        !set_request(call, request) ||
+    if (!(request->mail != NULL ? set_mail(call, request) : set_http(call, request)) ||
         curl_multi_add_handle(transport->multi, call->easy) != CURLM_OK) {
         give_back(transport, call);
         return err_set(err, ERR_IO, "the request could not be made");
@@ -298,6 +318,29 @@ tell_error(struct call *call, CURLcode code)
     else
         snprintf(result->error, sizeof result->error, "%.150s",
                  call->error[0] != '\0' ? call->error : curl_easy_strerror(code));
+}
+
+/* A server that said something good and then broke off has not accepted the message. */
+static void
+finish_mail(struct call *call, CURLcode code)
+{
+    struct notify_result *result = &call->result;
+    struct mail_transfer *mail = &call->mail;
+    enum mail_outcome outcome = mail_transfer_end(mail, code);
+    curl_off_t duration = 0;
+    call->is_mail = false;
+    curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &duration);
+    result->duration_us = (int64_t)duration;
+    result->is_final = outcome == MAIL_REFUSED;
+    if (outcome == MAIL_ACCEPTED || mail->answer_code >= 400)
+        result->status = mail->answer_code;
+    _Static_assert(sizeof result->answer >= sizeof mail->answer, "an answer has to fit");
+    memcpy(result->answer, mail->answer, mail->answer_len);
+    result->answer_len = mail->answer_len;
+    while (result->answer_len > 0 && strchr("\r\n", result->answer[result->answer_len - 1]) != NULL)
+        result->answer_len--;
+    if (code != CURLE_OK)
+        tell_error(call, code);
 }
 
 static void
@@ -330,7 +373,10 @@ collect(struct curl_transport *transport, done_fn done, void *each)
         CURL *easy = told->easy_handle;
         CURLcode code = told->data.result;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
-        finish(call, code);
+        if (call->is_mail)
+            finish_mail(call, code);
+        else
+            finish(call, code);
         must(curl_multi_remove_handle(transport->multi, easy) == CURLM_OK);
         unlink_call(&transport->flying, call);
         struct notify_result result = call->result;
@@ -372,6 +418,8 @@ free_calls(struct curl_transport *transport, struct call *call, bool flying)
         if (flying)
             must(curl_multi_remove_handle(transport->multi, call->easy) == CURLM_OK);
         curl_easy_cleanup(call->easy);
+        if (call->is_mail)
+            mail_transfer_end(&call->mail, CURLE_OK);
         curl_slist_free_all(call->headers);
         base_free(call);
         call = next;

@@ -46,7 +46,8 @@ read_webhooks(struct notify *notify, struct err *err)
         return false;
     }
     struct keyring *keyring = NULL;
-    if (!keyring_read(notify->options.store, notify->parser, &keyring, err)) {
+    if (!post_read_members(notify, err) ||
+        !keyring_read(notify->options.store, notify->parser, &keyring, err)) {
         arena_fini(&arena);
         return false;
     }
@@ -149,16 +150,9 @@ is_open(const struct lane *lane, int64_t at)
     return webhook != NULL && at > lane->seen && (webhook->enabled || webhook->until != 0);
 }
 
-/* What there is to tell of, of an alert or of a login. */
-struct occasion {
-    enum webhook_event kind;
-    int64_t record_at;
-    struct str record_id, alert_id;
-};
-
-static void
-make_delivery(struct notify *notify, struct lane *lane, const struct occasion *occasion,
-              int64_t now_us)
+void
+follow_deliver(struct notify *notify, struct lane *lane, const struct occasion *occasion,
+               int64_t now_us)
 {
     struct job *job = lanes_add(&notify->lanes, lane, occasion->record_at, occasion->kind, now_us);
     struct book_row *row = book_add_row(notify);
@@ -242,13 +236,13 @@ tell_of_login(struct follower *follower, struct lane *lane, const struct alert *
                                 .alert_id = alert->id};
     if (webhook_wants(lane->webhook, occasion.kind) && lane->login_at != alert->event_at) {
         lane->login_at = alert->event_at;
-        make_delivery(notify, lane, &occasion, follower->now_us);
+        follow_deliver(notify, lane, &occasion, follower->now_us);
     }
     occasion.kind = WEBHOOK_LOGIN_NEW_DEVICE;
     if (webhook_wants(lane->webhook, occasion.kind) && lane->device_at != alert->event_at &&
         str_equal(alert->rule_type, STR("new_device"))) {
         lane->device_at = alert->event_at;
-        make_delivery(notify, lane, &occasion, follower->now_us);
+        follow_deliver(notify, lane, &occasion, follower->now_us);
     }
 }
 
@@ -267,7 +261,7 @@ take_alert(struct follower *follower, struct str workspace_id, const struct aler
                                 .record_at = alert->at,
                                 .record_id = alert->id,
                                 .alert_id = alert->id};
-    size_t count = 0, takers = 0, tellers = 0;
+    size_t count = 0, tellers = 0, takers = post_count(notify, workspace_id, alert);
     bool login = false;
     struct lane **lanes = lanes_of(&notify->lanes, workspace_id, &count);
     for (size_t i = 0; i < count; i++) {
@@ -279,10 +273,11 @@ take_alert(struct follower *follower, struct str workspace_id, const struct aler
         return false;
     for (size_t i = 0; i < count; i++) {
         if (is_open(lanes[i], alert->at) && webhook_takes(lanes[i]->webhook, alert))
-            make_delivery(notify, lanes[i], &occasion, follower->now_us);
+            follow_deliver(notify, lanes[i], &occasion, follower->now_us);
         if (login && tells_of_logins(lanes[i], alert))
             tell_of_login(follower, lanes[i], alert);
     }
+    post_take(notify, workspace_id, alert, follower->now_us);
     return true;
 }
 
@@ -302,7 +297,7 @@ take_event(struct follower *follower, struct str workspace_id, const struct even
                 !webhook_takes_login(lanes[i]->webhook, occasion.kind, event->tenant_id, at))
                 continue;
             if (making)
-                make_delivery(notify, lanes[i], &occasion, follower->now_us);
+                follow_deliver(notify, lanes[i], &occasion, follower->now_us);
             else
                 takers++;
         }

@@ -93,6 +93,7 @@ lanes_fini(struct lanes *lanes)
     for (size_t i = 0; i < lanes->count; i++) {
         struct lane *lane = lanes->sorted[i];
         base_free(lane->ready.items);
+        letters_free(lane->letters);
         base_free((void *)(uintptr_t)lane->workspace_id.ptr);
         base_free((void *)(uintptr_t)lane->webhook_id.ptr);
         base_free(lane);
@@ -153,6 +154,8 @@ lanes_make(struct lanes *lanes, struct str workspace_id, struct str webhook_id)
                           .webhook_id = base_copy(webhook_id),
                           .ready = {.by_record = true},
                           .allowed = LANE_FLYING_MAX};
+    if (str_starts(webhook_id, STR(NOTIFY_MAIL_PREFIX)))
+        lane->letters = letters_new();
     size_t at = search(lanes, workspace_id, webhook_id);
     memmove(&lanes->sorted[at + 1], &lanes->sorted[at],
             (lanes->count - at) * sizeof(struct lane *));
@@ -287,6 +290,7 @@ lanes_insert(struct lanes *lanes, struct lane *lane, const struct job *like, str
     link_before(lane, job, newer);
     lane->count++;
     lanes->job_count++;
+    lanes->letter_count += lane->letters != NULL;
     lanes_wait(lanes, job, like->next_at);
     return job;
 }
@@ -342,6 +346,7 @@ lanes_remove(struct lanes *lanes, struct job *job)
         lane->newest = job->older;
     lane->count--;
     lanes->job_count--;
+    lanes->letter_count -= lane->letters != NULL;
     *job = (struct job){.newer = lanes->free_jobs};
     lanes->free_jobs = job;
 }

@@ -15,6 +15,7 @@ static void
 release(struct notify *notify)
 {
     lanes_fini(&notify->lanes);
+    post_free(notify->post);
     asking_free(notify->asking);
     book_fini(&notify->book);
     keyring_free(notify->keyring);
@@ -36,6 +37,7 @@ notify_new(const struct notify_options *options, struct notify **notify_out, str
     if (notify->options.waiting_max == 0)
         notify->options.waiting_max = NOTIFY_WAITING_MAX;
     lanes_init(&notify->lanes);
+    notify->post = post_new();
     notify->asking = asking_new();
     book_init(&notify->book);
     arena_init(&notify->webhooks_arena, 16384, SCRATCH_MAX);
@@ -67,12 +69,13 @@ notify_free(struct notify *notify)
 /* -- a round ------------------------------------- */
 
 static int64_t
-oldest_waiting(const struct lanes *lanes)
+oldest_waiting(const struct lanes *lanes, bool mail)
 {
     int64_t oldest = 0;
     for (size_t i = 0; i < lanes->count; i++) {
         const struct job *job = lanes->sorted[i]->oldest;
-        if (job != NULL && (oldest == 0 || job->record_at < oldest))
+        if (job != NULL && (lanes->sorted[i]->letters != NULL) == mail &&
+            (oldest == 0 || job->record_at < oldest))
             oldest = job->record_at;
     }
     return oldest;
@@ -83,10 +86,13 @@ show_stats(struct notify *notify)
 {
     struct notify_stats *counts = &notify->counts;
     int64_t now = monotonic_us(notify);
-    counts->in_flight = notify->flying + counts->in_transactions;
-    counts->waiting = notify->lanes.job_count;
-    if (counts->waiting == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
-        counts->oldest_waiting_at = oldest_waiting(&notify->lanes);
+    counts->in_flight = notify->flying - notify->letters_flying + counts->in_transactions;
+    counts->waiting = notify->lanes.job_count - notify->lanes.letter_count;
+    counts->mail_in_flight = notify->letters_flying;
+    counts->mail_waiting = notify->lanes.letter_count;
+    if (notify->lanes.job_count == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
+        counts->oldest_waiting_at = oldest_waiting(&notify->lanes, false);
+        counts->mail_oldest_waiting_at = oldest_waiting(&notify->lanes, true);
         counts->webhooks_failing = health_failing(notify);
         notify->oldest_looked_at = now;
     }

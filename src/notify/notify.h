@@ -10,10 +10,13 @@
 #include "base/system.h"
 #include "codec/address.h"
 #include "journal/journal.h"
+#include "mail/mail.h"
 #include "model/transaction.h"
 #include "store/store.h"
 
-#define NOTIFY_SCHEDULE_STEPS 9      /* retries after the first attempt */
+#define NOTIFY_MAIL_PREFIX                                                                         \
+    "mailto:"                   /* and the address: what deliveries by mail have for a webhook */
+#define NOTIFY_SCHEDULE_STEPS 9 /* retries after the first attempt */
 #define NOTIFY_WAITING_MAX    100000 /* deliveries per webhook; then the oldest is dead */
 
 /* How requests are made; the real one is libcurl's (notify_transport_curl), tests hand in
@@ -24,10 +27,15 @@ struct notify_request { /* all of it is copied by `start` */
     const char *const *headers; /* "Name: value", NULL at the end */
     struct str body;
     int64_t connect_timeout_ms, timeout_ms;
+    /* NULL: HTTP. Else `body` goes to `mail_to` by it, and only `token` counts of what is above; it
+     * is not copied. */
+    const struct mail_server *mail;
+    struct str mail_to;
 };
 struct notify_result {
     uint64_t token;
-    int64_t status;         /* HTTP; 0: none, see error */
+    int64_t status;         /* HTTP, or SMTP's; 0: none, see error */
+    bool is_final;          /* of mail: the server will never take this message */
     int64_t retry_after_us; /* from Retry-After, -1: none */
     int64_t duration_us;
     char error[160];
@@ -53,6 +61,8 @@ struct notify_options {
     struct clock clock;
     struct random random;              /* for the ±10 % of the schedule */
     struct notify_transport transport; /* taken over: closed by notify_free */
+    const struct mail_server *mail;    /* NULL: nobody is written to; it must outlive us */
+    int64_t mail_window_us;            /* of a digest; 0: ten minutes */
     size_t waiting_max;                /* deliveries per webhook; 0: NOTIFY_WAITING_MAX */
     struct str public_url;             /* for links; absent: there are none */
     const char *version;               /* for User-Agent: Tocsin/<version>; NULL: none is named */
@@ -85,6 +95,11 @@ bool notify_resolved(struct notify *notify, struct str workspace_id, const struc
  * timeouts). Any thread but the notify thread. */
 bool notify_test(struct notify *notify, const struct webhook *webhook,
                  struct notify_result *result_out, struct err *err) MUST_USE;
+
+/* Sends one test mail and waits for what the mail server says (at most a minute or so). Any thread
+ * but the notify thread. ERR_CONFLICT: no mail server is configured. */
+bool notify_test_mail(struct notify *notify, struct str workspace_id, struct str to,
+                      struct notify_result *result_out, struct err *err) MUST_USE;
 
 /* -- transactions ---------------------------------------------------------------------- */
 
@@ -151,12 +166,16 @@ struct notify_histogram {
     int64_t sum_us;
 };
 struct notify_stats {
-    uint64_t transactions_passed, transactions_failed, in_transactions; /* the last: requests */
     /* Of those that failed, the unanswered ones got no HTTP answer at all. */
     uint64_t attempts_delivered, attempts_failed, attempts_unanswered;
     uint64_t deliveries_dead, in_flight, waiting;
-    uint64_t webhooks_failing, webhooks_disabled; /* now; since the start */
-    int64_t oldest_waiting_at;                    /* 0: none */
+    uint64_t webhooks_failing, webhooks_disabled;                       /* now; since the start */
+    uint64_t transactions_passed, transactions_failed, in_transactions; /* the last: requests */
+    int64_t oldest_waiting_at;                                          /* 0: none */
+    /* attempts at mails; digests are among the accepted */
+    uint64_t mail_accepted, mail_failed, mail_refused, mail_digests;
+    uint64_t mail_dead, mail_waiting, mail_in_flight; /* deliveries; the last: mails */
+    int64_t mail_oldest_waiting_at;                   /* 0: none */
     struct notify_histogram latency;  /* from an alert to its delivery at the first attempt */
     struct notify_histogram duration; /* of requests, whatever came of them */
 };

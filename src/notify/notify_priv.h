@@ -8,6 +8,7 @@
 #ifndef NOTIFY_PRIV_H
 #define NOTIFY_PRIV_H
 
+#include "codec/text.h"
 #include "codec/time.h"
 #include "format/format.h"
 #include "notify/notify.h"
@@ -43,7 +44,8 @@ struct job {
     int64_t next_at; /* wall clock, while waiting */
     uint32_t attempts, attempts_before;
     enum job_place place;
-    size_t heap_at; /* while waiting or ready */
+    size_t heap_at;       /* while waiting or ready */
+    struct job *gathered; /* while in flight: the next that goes out in the same mail */
 };
 
 struct heap {
@@ -69,6 +71,7 @@ struct lane {
     bool gone;                        /* it was switched off here; the store may not know yet */
     int64_t failing_since, failed_at; /* as in struct webhook */
     bool health_changed;              /* and not written yet */
+    struct letters *letters;          /* of a mail address: what it got lately; NULL: a webhook's */
 };
 
 struct lanes {
@@ -79,7 +82,7 @@ struct lanes {
     struct heap waiting; /* of all lanes, soonest first */
     struct job *free_jobs;
     struct job_chunk *chunks;
-    size_t job_count;
+    size_t job_count, letter_count; /* the second: those for mail addresses */
 };
 
 void lanes_init(struct lanes *lanes);
@@ -177,6 +180,8 @@ void send_settle(struct notify *notify, struct job *job, int64_t began_at,
                  const struct notify_result *result);
 /* Text that can be shown, of at most `size` bytes, whatever a receiver sent. */
 size_t send_copy_text(char *out, struct str text, size_t size);
+struct book_outcome *send_begin_outcome(struct notify *notify, struct job *job,
+                                        enum delivery_status status);
 struct flight *send_free_flight(struct notify *notify);
 int64_t send_retry_delay(struct random random, unsigned step); /* 1 .. NOTIFY_SCHEDULE_STEPS */
 
@@ -209,6 +214,14 @@ bool keyring_sign(struct buffer *out, const struct keyring *keyring, const struc
 
 /* Takes the webhooks anew when they have changed. */
 void follow_webhooks(struct notify *notify);
+/* What there is to tell of: an alert, an event, a notice. */
+struct occasion {
+    enum webhook_event kind;
+    int64_t record_at;
+    struct str record_id, alert_id; /* alert_id empty: it tells of none */
+};
+void follow_deliver(struct notify *notify, struct lane *lane, const struct occasion *occasion,
+                    int64_t now_us);
 /* A lane that holds too many gives up its oldest. */
 void follow_make_room(struct notify *notify, struct lane *lane);
 /* Makes jobs and rows for new alerts; says whether there is more to read at once. */
@@ -220,7 +233,7 @@ bool follow_load_pending(struct notify *notify, struct err *err) MUST_USE;
 
 struct command {
     struct test *test; /* NULL: what the store holds of these is to be taken up */
-    char workspace_id[ID_SIZE], webhook_id[ID_SIZE];
+    char workspace_id[ID_SIZE], webhook_id[sizeof NOTIFY_MAIL_PREFIX + MAIL_ADDRESS_MAX];
     size_t workspace_id_len, webhook_id_len;
     int64_t from, to; /* record_at */
 };
@@ -282,7 +295,23 @@ void told_unlink(struct asking *asking, const struct asked *asked);
 bool told_already(struct notify *notify, struct job *job, const char id[static ID_SIZE]);
 void told_forget(struct notify *notify); /* what the cursor has passed */
 
-/* -- mail (post.c) ------------------------------------- */
+/* -- mail: to whom (post.c), and when (letters.c) ------------------------------------- */
+
+enum { POST_RECIPIENTS_MAX = 256, POST_NOTICE_ID_SIZE = 32 };
+
+struct post;
+struct post *post_new(void);
+void post_free(struct post *post);
+bool post_read_members(struct notify *notify, struct err *err) MUST_USE;
+/* To how many addresses an alert goes by mail; and makes their deliveries. */
+size_t post_count(struct notify *notify, struct str workspace_id, const struct alert *alert);
+void post_take(struct notify *notify, struct str workspace_id, const struct alert *alert,
+               int64_t now_us);
+struct str post_address(const struct lane *lane);
+/* Whether its address is still an owner's or admin's, or named by the alert's rule (NULL: none). */
+bool post_is_meant(const struct notify *notify, const struct lane *lane, const struct alert *alert);
+/* What stands for a notice's record where ids are made. */
+struct str post_notice_id(int64_t at, char out[static POST_NOTICE_ID_SIZE]);
 
 /* Writes to the owners and admins of a workspace: the subject is one line, the text plain, its
  * lines ended by "\n". For the notify thread. It is kept in the store and goes out like every
@@ -290,6 +319,17 @@ void told_forget(struct notify *notify); /* what the cursor has passed */
  * instead. ERR_IO: the store says no, and nothing was kept. */
 bool post_notice(struct notify *notify, struct str workspace_id, struct str subject,
                  struct str text, struct err *err) MUST_USE;
+
+struct letters *letters_new(void);
+void letters_free(struct letters *letters);
+bool letters_may_send(const struct notify *notify, const struct lane *lane, int64_t now_us);
+/* Sends one, or a digest, or finds out until when the lane has to wait. */
+void letters_send(struct notify *notify, struct lane *lane);
+void letters_done(struct notify *notify, const struct flight *flight,
+                  const struct notify_result *result);
+/* Begins a test's mail. ERR_CONFLICT: no mail server is configured. */
+bool letters_test(struct notify *notify, const struct flight *flight, struct str workspace_id,
+                  struct str to, struct err *err) MUST_USE;
 
 /* -- all of it
  * -------------------------------------------------------------------------------------- */
@@ -301,6 +341,8 @@ struct notify {
     struct flight flights[FLYING_MAX + TESTS_MAX];
     unsigned flying;
     uint64_t serial; /* for tokens */
+    struct post *post;
+    unsigned letters_flying; /* of `flying` */
     struct asking *asking;
 
     struct arena webhooks_arena;

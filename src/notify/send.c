@@ -162,8 +162,8 @@ send_copy_text(char *out, struct str text, size_t size)
     return text.len;
 }
 
-static struct book_outcome *
-begin_outcome(struct notify *notify, struct job *job, enum delivery_status status)
+struct book_outcome *
+send_begin_outcome(struct notify *notify, struct job *job, enum delivery_status status)
 {
     struct book_outcome *outcome = book_add_outcome(notify);
     outcome->lane = job->lane;
@@ -179,10 +179,13 @@ begin_outcome(struct notify *notify, struct job *job, enum delivery_status statu
 void
 send_dead(struct notify *notify, struct job *job, const char *why)
 {
-    struct book_outcome *outcome = begin_outcome(notify, job, DELIVERY_DEAD);
+    struct book_outcome *outcome = send_begin_outcome(notify, job, DELIVERY_DEAD);
     size_t len = send_copy_text(outcome->error, str_from(why), sizeof outcome->error - 1);
     outcome->error[len] = '\0';
-    notify->counts.deliveries_dead++;
+    if (job->lane->letters != NULL)
+        notify->counts.mail_dead++;
+    else
+        notify->counts.deliveries_dead++;
     lanes_remove(&notify->lanes, job);
 }
 
@@ -252,7 +255,7 @@ send_settle(struct notify *notify, struct job *job, int64_t began_at,
 {
     struct lane *lane = job->lane;
     enum delivery_status status = judge(job, result);
-    struct book_outcome *outcome = begin_outcome(notify, job, status);
+    struct book_outcome *outcome = send_begin_outcome(notify, job, status);
     int64_t now = outcome->at;
     outcome->at = began_at;
     outcome->duration_us = result->duration_us;
@@ -291,7 +294,10 @@ send_done(void *self, const struct notify_result *result)
         commands_test_done(notify, flight->test, result);
     } else {
         flight->job->lane->flying--;
-        send_settle(notify, flight->job, flight->began_at, result);
+        if (flight->job->lane->letters != NULL)
+            letters_done(notify, flight, result);
+        else
+            send_settle(notify, flight->job, flight->began_at, result);
     }
     flight->job = NULL;
     flight->test = NULL;
@@ -389,6 +395,8 @@ start_job(struct notify *notify, struct job *job)
 static bool
 may_send(const struct notify *notify, const struct lane *lane, int64_t now_us)
 {
+    if (lane->letters != NULL)
+        return letters_may_send(notify, lane, now_us);
     return lane->flying < lane->allowed && lane->paused_until <= now_us &&
            notify->flying < FLYING_MAX && book_has_outcome_room(notify);
 }
@@ -409,7 +417,10 @@ send_ready(struct notify *notify)
         if (started++ == START_MAX)
             return true;
         idle = 0;
-        start_job(notify, lanes_take(&notify->lanes, lane));
+        if (lane->letters != NULL)
+            letters_send(notify, lane);
+        else
+            start_job(notify, lanes_take(&notify->lanes, lane));
     }
     return false;
 }

@@ -140,4 +140,8 @@ export class Settings extends Resource {
   update(changes: T.Metadata): Promise<T.Metadata> {
     return this.change("PATCH", "/settings", changes);
   }
+  /** Sends a test mail, to an address or to the first owner or admin. */
+  testEmail(to?: string): Promise<T.MailTest> {
+    return this.make("/settings/test-email", to === undefined ? {} : { to });
+  }
 }

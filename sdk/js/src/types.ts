@@ -238,13 +238,16 @@ export interface RuleInput {
   rule_type: RuleType;
   conditions: Metadata;
   channels: ("email" | "webhook" | (string & {}))[];
+  /** Who is written to beside owners and admins, with the channel `email`. */
+  emails?: string[];
   severity?: Severity;
   enabled?: boolean;
   cooldown_minutes?: number;
 }
 
-export interface Rule extends Required<RuleInput> {
+export interface Rule extends Required<Omit<RuleInput, "emails">> {
   id: string;
+  emails?: string[];
   status: "learning" | "active" | (string & {});
   created_at: string;
   updated_at: string;
@@ -301,6 +304,8 @@ export interface WebhookTest {
 export interface DeliveryFilters {
   webhook_id?: string;
   alert_id?: string;
+  /** Mail to this address; without webhook_id. */
+  email?: string;
   status?: Delivery["status"];
   limit?: number;
   cursor?: string;
@@ -308,7 +313,11 @@ export interface DeliveryFilters {
 
 export interface Delivery {
   id: string;
-  webhook_id: string;
+  channel: "webhook" | "email";
+  /** Null where it goes by mail. */
+  webhook_id: string | null;
+  /** The address, where it goes by mail. */
+  email: string | null;
   alert_id: string | null;
   event_type: string;
   status: "pending" | "delivered" | "dead";
@@ -354,6 +363,16 @@ export interface Key {
   ip_allow: string[];
   /** Only in the answer that made it. */
   key?: string;
+}
+
+export interface MailTest {
+  to: string;
+  delivered: boolean;
+  /** What the mail server answered last; null: it did not. */
+  status: number | null;
+  answer: string | null;
+  error: string | null;
+  duration_ms: number;
 }
 
 export type MemberRole = "owner" | "admin" | "analyst" | "viewer";

@@ -183,6 +183,7 @@ test("every resource has its route", async (t) => {
   await client.members.delete("m");
   await client.settings.get();
   await client.settings.update({ address_from_peer: true });
+  await client.settings.testEmail("ana@example.com");
   assert.deepEqual(
     mock.requests.map((request) => `${request.method} ${request.url.replace("/api/v1", "")}`),
     [
@@ -216,6 +217,7 @@ test("every resource has its route", async (t) => {
       "DELETE /members/m",
       "GET /settings",
       "PATCH /settings",
+      "POST /settings/test-email",
     ],
   );
   assert.deepEqual(mock.requests[2].body, { status: "resolved", note: "was me" });
