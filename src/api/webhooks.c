@@ -168,6 +168,7 @@ webhooks_patch(struct call *call)
     if (!call_read_json(call) || !find(call, &webhook))
         return;
     bool was_enabled = webhook.enabled;
+    struct str url = webhook.url;
     if (!webhook_read(&call->json, call_arena(call), &webhook, &violations)) {
         call_fail_fields(call, &violations);
         return;
@@ -183,6 +184,8 @@ webhooks_patch(struct call *call)
         webhook.since = (int64_t)position(call);
         webhook.disabled_reason = (struct str){0};
     }
+    if ((webhook.enabled && !was_enabled) || !str_equal(url, webhook.url))
+        webhook.failing_since = 0; /* as the store forgets it */
     put_and_answer(call, &webhook, 200, false);
 }
 

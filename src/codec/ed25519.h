@@ -4,7 +4,7 @@
 
 #include "base/base.h"
 
-#define ED25519_KEY_SIZE       32 /* the secret half, which is any 32 random bytes; the public one */
+#define ED25519_KEY_SIZE       32 /* each half; the secret one is any 32 random bytes */
 #define ED25519_SIGNATURE_SIZE 64
 
 void ed25519_public(const unsigned char secret[static ED25519_KEY_SIZE],

@@ -106,9 +106,8 @@ bool webhook_read_stored(const struct json *stored, struct webhook *webhook_out,
 /* What was sent to POST or PATCH /webhooks, laid over `*webhook`: url http or https with a host
  * and no user part, known formats and events, ranges. Complaints name the field. A zeroed one
  * (timeouts of 0) is new: it gets the defaults and may be given a secret; when it came without
- * one, the caller makes it ("whsec_" and base64 of 24 to 64 random bytes), and the signing key of an
- * asymmetric one. On false `*webhook` is
- * as it was. */
+ * one, the caller makes it ("whsec_" and base64 of 24 to 64 random bytes), and the signing key of
+ * one that is asymmetric. On false `*webhook` is as it was. */
 bool webhook_read(const struct json *sent, struct arena *arena, struct webhook *webhook,
                   struct violations *violations) MUST_USE;
 

@@ -87,8 +87,8 @@ bool notify_replay(struct notify *notify, struct str workspace_id, struct str de
  * may wait, the newest. */
 bool notify_replay_dead(struct notify *notify, struct str workspace_id, struct str webhook_id,
                         int64_t since, size_t *count_out, struct err *err) MUST_USE;
-/* Somebody has said what became of this alert: every webhook that takes alert.resolved is told, once
- * however often this is said. */
+/* Somebody has said what became of this alert: every webhook that takes alert.resolved is told,
+ * once, however often this is said. */
 bool notify_resolved(struct notify *notify, struct str workspace_id, const struct alert *alert,
                      struct err *err) MUST_USE;
 /* Sends one test event ("webhook.test") to this webhook and waits for the answer (at most its

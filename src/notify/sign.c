@@ -4,9 +4,9 @@
  * given it. It has room for one signature: that of the newest secret.
  *
  * Standard Webhooks 1.0: HMAC-SHA256 of "<id>.<seconds>.<body>", keyed with the bytes that stand
- * in base64 behind "whsec_" (or, without that prefix, the secret itself). A webhook that asks for it
- * has an Ed25519 signature of the same text besides ("v1a"), by a key of its own. While a rotation
- * lasts, those by the old secret and the old key follow, each after a space. */
+ * in base64 behind "whsec_" (or, without that prefix, the secret itself). A webhook that asks for
+ * it has an Ed25519 signature of the same text besides ("v1a"), by a key of its own. While a
+ * rotation lasts, those by the old secret and the old key follow, each after a space. */
 #include "notify/notify_priv.h"
 
 #include "codec/ed25519.h"

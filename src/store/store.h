@@ -114,9 +114,9 @@ bool store_webhook_delete(struct store *store, struct str workspace_id, struct s
 /* Switches it off with a reason that is shown; `until` as above. ERR_NOT_FOUND. */
 bool store_webhook_disable(struct store *store, const struct webhook *webhook, struct str reason,
                            int64_t until, int64_t now_us, struct err *err) MUST_USE;
-/* How its receiver does: the first and the newest failure since the last success; zeros: it answers.
- * Forgotten when it is switched on again or gets another URL. Counts as no change: only the list
- * shows it. */
+/* How its receiver does: the first and the newest failure since the last success; zeros: it
+ * answers. Forgotten when it is switched on again or gets another URL. Counts as no change: only
+ * the list shows it. */
 struct store_health {
     struct str workspace_id, webhook_id;
     int64_t failing_since, failed_at;

@@ -70,7 +70,7 @@ test_while_a_rotation_lasts_both_secrets_sign(void)
                            "webhook-signature: v1,8RX/1O2YL60kUxfvElpVTTB3PngBJVz9Rq1OdlzDm7o=\n");
 }
 
-/* The vector of the Standard Webhooks libraries; its key's public half verifies it in their tests. */
+/* The vector of the Standard Webhooks libraries; its key's public half verifies it there. */
 static void
 test_the_vector_of_an_asymmetric_key_holds(void)
 {

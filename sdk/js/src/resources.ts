@@ -83,6 +83,10 @@ export class Webhooks extends Resource {
   test(id: string): Promise<T.WebhookTest> {
     return this.make(at("webhooks", id, "test"));
   }
+  /** Sends every dead delivery again, of what was raised since then; says how many. */
+  replay(id: string, since: T.Time): Promise<{ replayed: number }> {
+    return this.make(at("webhooks", id, "replay"), { since });
+  }
   /** The answer holds the new secret; for a day the old one signs too. */
   rotateSecret(id: string): Promise<T.Webhook & { secret: string }> {
     return this.make(at("webhooks", id, "rotate-secret"));

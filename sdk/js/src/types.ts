@@ -271,7 +271,8 @@ export interface Backtest {
 }
 
 export interface WebhookInput {
-  url: string;
+  /** Of the format pagerduty, PagerDuty's own where it is left out. */
+  url?: string;
   description?: string;
   format?: "immutable" | "fusionauth" | "slack" | "pagerduty";
   events?: string[];
@@ -281,15 +282,35 @@ export interface WebhookInput {
   enabled?: boolean;
   /** Default: a new one, `whsec_…`. */
   secret?: string;
+  /** Shown as `********` once they are stored; sent back like that, they stay as they are. */
   headers?: Record<string, string>;
+  /** Of the format fusionauth. */
+  signing_algorithm?: "HS256" | "RS256" | "ES256" | "Ed25519";
+  /** Sign by Ed25519 (`v1a` of Standard Webhooks) too. */
+  asymmetric?: boolean;
+  /** Of the format pagerduty, which cannot do without: its integration key. Never shown. */
+  routing_key?: string;
   connect_timeout_ms?: number;
   timeout_ms?: number;
 }
 
 /** `secret` only in the answer that made it. */
-export interface Webhook extends WebhookInput {
+export interface Webhook extends Omit<WebhookInput, "min_severity" | "description" | "secret" | "routing_key"> {
   id: string;
+  /** Of the format slack without its path, which is a secret. */
+  url: string;
+  description: string | null;
+  min_severity: Severity | null;
   enabled: boolean;
+  /** Why the server switched it off; null: it did not. */
+  disabled_reason: string | null;
+  /** The first of the failures since the last success; null: its receiver answers. */
+  failing_since: string | null;
+  /** What `verifyWebhookSignature` takes in place of a secret; null: it is not asymmetric. */
+  public_key: string | null;
+  secret?: string;
+  created_at: string;
+  updated_at: string;
 }
 
 /** What came of a test message. */

@@ -170,6 +170,7 @@ test("every resource has its route", async (t) => {
   await client.webhooks.update("w", { enabled: true });
   await client.webhooks.delete("w/../../keys");
   await client.webhooks.test("w");
+  await client.webhooks.replay("w", new Date("2026-01-01T00:00:00Z"));
   await client.webhooks.rotateSecret("w");
   await client.deliveries.list({ webhook_id: "w" });
   await client.deliveries.get("d");
@@ -204,6 +205,7 @@ test("every resource has its route", async (t) => {
       "PATCH /webhooks/w",
       "DELETE /webhooks/w%2F..%2F..%2Fkeys",
       "POST /webhooks/w/test",
+      "POST /webhooks/w/replay",
       "POST /webhooks/w/rotate-secret",
       "GET /deliveries?webhook_id=w",
       "GET /deliveries/d",

@@ -105,3 +105,35 @@ test("a parsed body or a missing secret is the caller's mistake, and is said", (
   assert.throws(() => holds(standard, { secret: "" }), /secret/);
   assert.throws(() => verifyWebhookSignature(BODY, standard, undefined), /secret/);
 });
+
+// The vector of the asymmetric kind.
+const PUBLIC_KEY = "whpk_1SiA4o9hyqTCpIqC5V9HUakiiaeACeqfZTInDBbOir4=";
+const V1A =
+  "v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5BdqzCInXqYXFymVJaA7AZdpXwVLPo3mNl8EM+m7TBAg==";
+const asymmetric = { ...standard, "webhook-signature": `v1,${"A".repeat(43)}= ${V1A}` };
+
+test("a public key verifies the published vector, and nothing else", () => {
+  const secret = PUBLIC_KEY;
+  const other = `whpk_${Buffer.alloc(32, 1).toString("base64")}`;
+  assert.equal(holds(asymmetric, { secret }), true);
+  assert.equal(holds(asymmetric, { secret: [other, secret] }), true);
+  assert.equal(holds(asymmetric, { secret: other }), false);
+  assert.equal(holds(asymmetric, { secret, body: BODY.replace("2", "3") }), false);
+  assert.equal(holds({ ...asymmetric, "webhook-id": "msg_other" }, { secret }), false);
+  assert.equal(holds(asymmetric, { secret, now: (AT + 301) * 1000 }), false);
+  assert.equal(holds({ ...asymmetric, "webhook-signature": V1A.slice(0, -8) }, { secret }), false);
+  assert.equal(holds(standard, { secret }), false);
+  assert.equal(holds(standard, { secret: [secret, SECRET] }), true);
+  assert.throws(() => holds(asymmetric, { secret: "whpk_AAAA" }), /32 bytes/);
+});
+
+test("what everybody knows is no secret: a public key signs nothing by HMAC", () => {
+  const secret = PUBLIC_KEY;
+  const text = `${standard["webhook-id"]}.${AT}.${BODY}`;
+  for (const key of [secret, Buffer.from(secret.slice(5), "base64")]) {
+    const mac = createHmac("sha256", key).update(text).digest("base64");
+    for (const name of ["v1", "v1a"])
+      assert.equal(holds({ ...standard, "webhook-signature": `${name},${mac}` }, { secret }), false);
+  }
+  assert.equal(holds(immutable(secret), { secret }), false);
+});
