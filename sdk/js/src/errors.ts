@@ -1,6 +1,6 @@
 // What can go wrong, by what a caller would do about it.
 
-import type { Violation } from "./types.js";
+import type { TransactionAnswer, Violation } from "./types.js";
 
 export interface ErrorFacts {
   message: string;
@@ -46,6 +46,16 @@ export class AuthError extends TocsinError {}
 export class NotFoundError extends TocsinError {}
 export class ConflictError extends TocsinError {}
 export class ServerError extends TocsinError {}
+/**
+ * Too few webhooks agreed (504, `webhook_transaction_failed`): nothing was stored, and `webhooks`
+ * says what each of them answered. It is a verdict and no fault, so it is not tried again.
+ */
+export class TransactionError extends ServerError {
+  get webhooks(): TransactionAnswer[] {
+    const said = (this.responseBody as { webhooks?: unknown } | null)?.webhooks;
+    return Array.isArray(said) ? (said as TransactionAnswer[]) : [];
+  }
+}
 /** The server did not answer in time, in any of the attempts. */
 export class TimeoutError extends TocsinError {}
 /** The server could not be reached, or the connection broke, in every attempt. */
@@ -79,7 +89,9 @@ export function errorOf(
   const message = said ?? `The server answered ${statusCode}${pointer(header("location"))}.`;
   const violations = Array.isArray(body?.violations) ? (body.violations as Violation[]) : undefined;
   const requestId = header("x-request-id");
-  const Kind = byStatus[statusCode] ?? (statusCode >= 500 ? ServerError : TocsinError);
+  const Kind =
+    (code === "webhook_transaction_failed" ? TransactionError : undefined) ??
+    byStatus[statusCode] ?? (statusCode >= 500 ? ServerError : TocsinError);
   return new Kind({ message, statusCode, responseBody, code, violations, requestId, retryAfter });
 }
 

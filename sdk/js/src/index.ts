@@ -12,6 +12,7 @@ export {
   TimeoutError,
   TocsinError,
   TocsinError as ImmutableError,
+  TransactionError,
   ValidationError,
 } from "./errors.js";
 export type { Caller, RequestLike } from "./context.js";

@@ -138,10 +138,10 @@ export class Members extends Resource {
 }
 
 export class Settings extends Resource {
-  get(): Promise<T.Metadata> {
+  get(): Promise<T.Settings> {
     return this.read("/settings");
   }
-  update(changes: T.Metadata): Promise<T.Metadata> {
+  update(changes: T.SettingsChanges): Promise<T.Settings> {
     return this.change("PATCH", "/settings", changes);
   }
   /** Sends a test mail, to an address or to the first owner or admin. */

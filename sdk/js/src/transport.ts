@@ -198,6 +198,8 @@ const REFUSED = new Set([429, 503]);
 
 function mayRepeat(error: TocsinError, spec: RequestSpec): boolean {
   if (REFUSED.has(error.statusCode) || error.code === "ECONNREFUSED") return true;
+  // Another event with its key is with the webhooks of a transaction: in a moment it is known.
+  if (error.statusCode === 409 && error.retryAfter !== undefined) return true;
   // The receivers' verdict on the event, not a fault: to ask again is to overrule them.
   if (error.code === "webhook_transaction_failed") return false;
   return spec.repeatable && (error.statusCode === 0 || error.statusCode >= 500);

@@ -313,6 +313,60 @@ export interface Webhook extends Omit<WebhookInput, "min_severity" | "descriptio
   updated_at: string;
 }
 
+/** What a webhook of a transaction answered. */
+export interface TransactionAnswer {
+  webhook_id: string;
+  event_type: TransactionEvent;
+  /** Of `alert.triggered`: which. */
+  alert_id: string | null;
+  /** It answered 2xx, in time. */
+  delivered: boolean;
+  /** The HTTP status; null: none came, see `error`. */
+  status: number | null;
+  duration_ms: number;
+  error: string | null;
+  /** The answer's first 1,024 bytes. */
+  answer: string | null;
+}
+
+export type TransactionEvent =
+  | "alert.triggered"
+  | "user.login.suspicious"
+  | "user.login.new-device"
+  | "user.login.success"
+  | "user.login.failed";
+
+/** How many of the webhooks that take an event must agree before it is stored. */
+export type TransactionType =
+  | "None"
+  | "Any"
+  | "SimpleMajority"
+  | "SuperMajority"
+  | "AbsoluteMajority";
+
+export interface FusionAuthKey {
+  kid?: string | null;
+  algorithm: "HS256" | "HS384" | "HS512" | "RS256" | "ES256" | "Ed25519";
+  /** A secret is not shown again. */
+  key?: string;
+}
+
+export interface Settings {
+  address_from_peer: boolean;
+  fusionauth_keys: FusionAuthKey[];
+  transactions: Record<TransactionEvent, TransactionType>;
+  [name: string]: unknown;
+}
+
+export interface SettingsChanges {
+  address_from_peer?: boolean;
+  /** The whole list. */
+  fusionauth_keys?: FusionAuthKey[];
+  /** What is not named stays as it is. */
+  transactions?: Partial<Record<TransactionEvent, TransactionType>>;
+  [name: string]: unknown;
+}
+
 /** What came of a test message. */
 export interface WebhookTest {
   delivered: boolean;

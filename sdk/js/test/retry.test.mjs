@@ -9,6 +9,7 @@ import {
   ServerError,
   TimeoutError,
   TocsinError,
+  TransactionError,
   ValidationError,
 } from "../dist/index.js";
 import { clientOf, startMock, stored } from "./support/mock.mjs";
@@ -234,4 +235,28 @@ test("what cannot be written as JSON rejects and does not throw", async (t) => {
   const mock = await startMock(t);
   const promise = clientOf(mock).track({ ...login, metadata: { big: 1n } });
   await assert.rejects(promise, TypeError);
+});
+
+test("too few webhooks agreed: an error of its own, with what they said, and no second try", async (t) => {
+  const said = { webhook_id: "whk_1", event_type: "user.login.success", delivered: false, status: 403, answer: "no" };
+  const body = { error: "webhook_transaction_failed", message: "0 of 1.", webhooks: [said] };
+  const mock = await startMock(t, () => ({ status: 504, body }));
+  await assert.rejects(clientOf(mock).track(login), (error) => {
+    assert.ok(error instanceof TransactionError && error instanceof ServerError);
+    assert.equal(error.statusCode, 504);
+    assert.deepEqual(error.webhooks, [said]);
+    return true;
+  });
+  assert.equal(mock.requests.length, 1);
+});
+
+test("a key that a transaction holds is tried again after its Retry-After; another conflict is not", async (t) => {
+  const held = { status: 409, headers: { "retry-after": "1" }, body: { error: "conflict", message: "Held." } };
+  const mock = await startMock(t, failFirst(1, held));
+  const client = clientOf(mock);
+  assert.equal((await client.track(login)).status, "stored");
+  assert.deepEqual(client.waits, [1000]);
+  const taken = await startMock(t, () => ({ status: 409, body: { error: "conflict", message: "Taken." } }));
+  await assert.rejects(clientOf(taken).track(login), ConflictError);
+  assert.equal(taken.requests.length, 1);
 });
