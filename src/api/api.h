@@ -53,6 +53,9 @@ void api_stop(struct api *api);
  * there is a workspace already. */
 bool api_make_first_key(struct store *store, struct random random, struct clock clock,
                         struct str key, char key_out[static 64], struct err *err) MUST_USE;
+/* Start-up, where there is a mail server: owners and admins can be written to, so the rules that a
+ * workspace began with get their channels, as far as they waited for somebody to call. */
+bool api_mail_is_there(struct store *store, struct clock clock, struct err *err) MUST_USE;
 /* Another admin key for workspace "default" (`tocsin key`). */
 bool api_make_admin_key(struct store *store, struct random random, struct clock clock,
                         char key_out[static 64], struct err *err) MUST_USE;

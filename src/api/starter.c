@@ -1,11 +1,13 @@
 /* The rules that a new workspace begins with. They call nobody until there is somebody to call: the
- * first webhook gives channels to those of them that were left as they are. */
+ * first webhook, or the first owner or admin who can be written to, gives channels to those of them
+ * that were left as they are. */
 #include "api/api_priv.h"
 #include "model/ids.h"
 
 #include <string.h>
 
 #define STARTER_ARENA (1024u * 1024u)
+#define MEMBERS_ARENA (256u * 1024u * 1024u)
 #define SETTING       "starter_rules" /* ids, as long as they wait for channels */
 
 /* As they would be posted. */
@@ -98,7 +100,7 @@ starter_add(struct store *store, struct random random, int64_t now_us, struct st
 }
 
 struct waiting {
-    struct call *call;
+    struct arena *arena;
     struct str ids;
 };
 
@@ -108,32 +110,55 @@ take_setting(void *self, struct str workspace_id, struct str name, struct str js
     struct waiting *waiting = self;
     (void)workspace_id;
     if (str_equal(name, STR(SETTING)))
-        must(arena_copy(call_arena(waiting->call), json, &waiting->ids));
+        must(arena_copy(waiting->arena, json, &waiting->ids));
 }
 
-bool
-starter_give_channels(struct call *call, struct err *err)
+static bool
+give_channels(struct store *store, struct str workspace_id, int64_t now_us, struct arena *arena,
+              struct err *err)
 {
-    struct store *store = call->api->options.store;
-    struct waiting waiting = {.call = call};
+    struct waiting waiting = {.arena = arena};
     struct rule *rules = NULL;
     size_t count = 0;
-    if (!store_settings(store, call->workspace_id, take_setting, &waiting, err))
+    if (!store_settings(store, workspace_id, take_setting, &waiting, err))
         return false;
     if (waiting.ids.len <= 2) /* "[]" */
         return true;
-    if (!store_rules(store, call->workspace_id, call_arena(call), &rules, &count, err))
+    if (!store_rules(store, workspace_id, arena, &rules, &count, err))
         return false;
     for (size_t i = 0; i < count; i++) {
         if (rules[i].channels != 0 || !text_contains_nocase(waiting.ids, rules[i].id))
             continue;
         rules[i].channels = CHANNEL_WEBHOOK | CHANNEL_EMAIL;
-        rules[i].updated_at = call->taken_at_us;
+        rules[i].updated_at = now_us;
         if (!store_rule_put(store, &rules[i], err))
             return false;
     }
-    if (!store_setting_put(store, call->workspace_id, STR(SETTING), STR("[]"), err))
+    return store_setting_put(store, workspace_id, STR(SETTING), STR("[]"), err);
+}
+
+bool
+starter_give_channels(struct call *call, struct err *err)
+{
+    if (!give_channels(call->api->options.store, call->workspace_id, call->taken_at_us,
+                       call_arena(call), err))
         return false;
     engine_rules_changed(call->api->options.engine);
     return true;
+}
+
+bool
+api_mail_is_there(struct store *store, struct clock clock, struct err *err)
+{
+    struct store_member *members = NULL;
+    size_t count = 0;
+    struct arena arena;
+    arena_init(&arena, 16 * 1024, MEMBERS_ARENA);
+    bool ok = store_members(store, (struct str){0}, &arena, &members, &count, err);
+    for (size_t i = 0; ok && i < count; i++)
+        if (members[i].role == MEMBER_OWNER || members[i].role == MEMBER_ADMIN)
+            ok = give_channels(store, members[i].workspace_id, clock.wall_us(clock.self), &arena,
+                               err);
+    arena_fini(&arena);
+    return ok;
 }

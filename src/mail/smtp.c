@@ -16,6 +16,7 @@ enum {
     IDLE_MAX_S = 10,
     URL_MAX = 512,
     USER_MAX = 256,
+    GOODBYE = 221, /* libcurl says QUIT when it was refused: the answer to that is no news */
 };
 
 /* -- the server ---------------------------------------------------------------------- */
@@ -182,7 +183,7 @@ take_line(char *bytes, size_t size, size_t count, void *self)
     struct mail_transfer *transfer = self;
     struct str line = {bytes, size * count};
     int64_t code = 0;
-    if (line.len < 4 || !str_to_int((struct str){line.ptr, 3}, &code))
+    if (line.len < 4 || !str_to_int((struct str){line.ptr, 3}, &code) || code == GOODBYE)
         return size * count;
     if (!transfer->between_lines)
         transfer->answer_len = 0;

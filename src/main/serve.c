@@ -164,6 +164,8 @@ open_notify(struct server *server, struct err *err)
 static bool
 open_engine(struct server *server, struct err *err)
 {
+    if (server->mail != NULL && !api_mail_is_there(server->store, server->clock, err))
+        return false;
     struct engine_options options = {.journal = server->journal,
                                      .store = server->store,
                                      .states = server->states,

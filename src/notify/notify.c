@@ -90,7 +90,7 @@ show_stats(struct notify *notify)
     counts->waiting = notify->lanes.job_count - notify->lanes.letter_count;
     counts->mail_in_flight = notify->letters_flying;
     counts->mail_waiting = notify->lanes.letter_count;
-    if (notify->lanes.job_count == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
+    if (counts->waiting == 0 || now - notify->oldest_looked_at >= LOOK_OLDEST_US) {
         counts->oldest_waiting_at = oldest_waiting(&notify->lanes, false);
         counts->mail_oldest_waiting_at = oldest_waiting(&notify->lanes, true);
         counts->webhooks_failing = health_failing(notify);

@@ -39,6 +39,21 @@ struct fake {
     bool refuses; /* start says no */
 };
 
+/* A mail counts as a request to `mailto:` and its address; what stands for its id is the message's.
+ */
+static inline void
+fake_take_mail(struct fake *fake, struct fake_request *made, const struct notify_request *request)
+{
+    static const char before[] = "\r\nMessage-ID:\r\n <";
+    base_free(fake->last_body);
+    fake->last_body = base_alloc(request->body.len + 1, 1);
+    memcpy(fake->last_body, request->body.ptr, request->body.len);
+    snprintf(made->url, sizeof made->url, "mailto:%.*s", STR_ARG(request->mail_to));
+    const char *id = strstr(fake->last_body, before);
+    must(id != NULL);
+    snprintf(made->id, sizeof made->id, "%.40s", id + sizeof before - 1);
+}
+
 static inline bool
 fake_start(void *self, const struct notify_request *request, struct err *err)
 {
@@ -50,6 +65,10 @@ fake_start(void *self, const struct notify_request *request, struct err *err)
     *made = (struct fake_request){.token = request->token};
     fake->open[fake->open_count++] = fake->count - 1;
     made->at = fake->clock.wall_us(fake->clock.self);
+    if (request->mail != NULL) {
+        fake_take_mail(fake, made, request);
+        return true;
+    }
     snprintf(made->url, sizeof made->url, "%s", request->url);
     struct buffer headers;
     buffer_init(&headers, 1 << 20);
@@ -84,6 +103,7 @@ fake_run(void *self, int64_t wait_us, void (*done)(void *each, const struct noti
         struct notify_result result = {
             .token = request->token,
             .status = other ? fake->other_status : fake->status,
+            .is_final = strncmp(request->url, "mailto:", 7) == 0 && fake->status / 100 == 5,
             .retry_after_us = fake->retry_after_us,
             .duration_us = 1000,
             .answer = "seen",
@@ -132,7 +152,8 @@ struct bench {
     int64_t now_us;
     uint64_t seed;
     size_t waiting_max;
-    int64_t next_at; /* of the next record */
+    const struct mail_server *mail; /* NULL: none */
+    int64_t next_at;                /* of the next record */
     struct arena arena;
     struct err err;
 };
@@ -154,6 +175,7 @@ bench_open_notify(struct bench *bench)
         .random = {&bench->seed, bench_dice},
         .transport = {&bench->fake, fake_start, fake_run, fake_wake, fake_wake},
         .waiting_max = bench->waiting_max,
+        .mail = bench->mail,
         .version = "9.9",
     };
     must(notify_new(&options, &bench->notify, &bench->err));
@@ -253,6 +275,8 @@ bench_alert_like(struct bench *bench, struct alert like)
         .location = {.known = true, .country = STR("RO"), .city = STR("Bucharest")},
     };
     struct alert alert = like;
+    if (like.actor_id.ptr != NULL)
+        event.actor_id = like.actor_id;
     alert.rule_id = STR("rul_6b1f0c1e-0000-4000-8000-000000000001");
     alert.rule_name = STR("Login from New Country");
     if (alert.rule_type.ptr == NULL)
