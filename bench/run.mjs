@@ -214,6 +214,54 @@ async function webhook() {
   receiver.stop();
 }
 
+// -- a transaction ---------------------------------------------------------------------------------
+
+/** Every event is asked about; receivers answer at once, and are libh2o themselves. */
+async function transaction() {
+  const receivers = [];
+  for (let i = 0; i < 3; i++) receivers.push(await startCeiling(1, 32));
+  const allow = ["--webhook-allow", "127.0.0.0/8"];
+  const few = { count: 10_000, connections: 16 };
+  const types = ["user.login.success", "user.login.failed"];
+  const setting = (type) => Object.fromEntries(types.map((name) => [name, type]));
+  const own = await singles(receivers[0], few);
+  await withServer({ name: "transaction", args: allow }, async (server) => {
+    const plain = await singles(server, few);
+    const hear = async ({ url }) => {
+      const webhook = { url, format: "fusionauth", events: types };
+      await server.ask("POST", "/api/v1/webhooks", webhook);
+    };
+    const measure = async () => {
+      await singles(server, { ...few, count: 1000 });
+      const syncs = await server.metric("log_syncs_total");
+      const spent = await server.metric("log_sync_seconds_total");
+      const load = await singles(server, few);
+      const more = (await server.metric("log_syncs_total")) - syncs;
+      const sync = (((await server.metric("log_sync_seconds_total")) - spent) / more) * 1000;
+      return { ...load, sync };
+    };
+    const show = (what, goal, load, met) =>
+      row(
+        what,
+        goal,
+        `p50 ${number(load.p50_ms, 1)}, p99 ${number(load.p99_ms, 1)} ms; ` +
+          perSecond(load.events_per_s),
+        `a receiver p99 ${number(own.p99_ms, 1)} ms, a sync ${number(load.sync, 2)} ms, ` +
+          `without p99 ${number(plain.p99_ms, 1)} ms`,
+        "",
+        met,
+      );
+    await server.ask("PATCH", "/api/v1/settings", { transactions: setting("AbsoluteMajority") });
+    await hear(receivers[0]);
+    const one = await measure();
+    const goal = 3 * own.p99_ms + one.sync;
+    show("POST with a transaction of 1 receiver", "p99 3 receivers + a sync", one, one.p99_ms <= goal);
+    for (const receiver of receivers.slice(1)) await hear(receiver);
+    show("… of 3 receivers", "", await measure(), undefined);
+  });
+  for (const receiver of receivers) await receiver.stop("SIGKILL");
+}
+
 // -- a log that grows --------------------------------------------------------------------------------
 
 const queries = [
@@ -319,7 +367,7 @@ function print() {
     );
 }
 
-const parts = { ingest, slow, replay, webhook, grow, device };
+const parts = { ingest, slow, replay, webhook, transaction, grow, device };
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !(name in parts));
 if (unknown) {

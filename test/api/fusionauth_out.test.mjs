@@ -230,6 +230,26 @@ test("a login from elsewhere is told with what is known of it", async (t) => {
   assert.equal("applicationId" in event, false);
 });
 
+test("nothing goes out for what is sent as history", async (t) => {
+  const { server, receiver } = await setUp(t, { rules: [watch], events: ["user.login.suspicious", "user.login.success", "user.login.failed"] });
+  const login = { actor_id: "u1", action: "auth.login", ip_address: "42.42.42.1" };
+  const history = [login, { ...login, action: "auth.login_failed" }];
+  const batch = await server.post("/events/batch?backfill=true", { events: history });
+  assert.deepEqual(batch.body.events.map((event) => event.alerts.length), [1, 1], "alerts are recorded");
+  const { body: live } = await server.post("/events", login);
+  const list = await delivered(server, 2);
+  assert.equal(list.length, 2);
+  for (const { body } of receiver.requests) assert.equal(body.event.info.data?.tocsin.event_id ?? live.id, live.id);
+  assert.deepEqual(receiver.requests.map((r) => r.body.event.type).sort(), ["user.login.success", "user.login.suspicious"]);
+  // It is still history after a start: the record says so.
+  await server.restart();
+  await server.post("/events", { ...login, action: "auth.login_failed" });
+  await receiver.nth(3);
+  assert.equal(receiver.requests[2].body.event.type, "user.login.failed");
+  assert.equal((await delivered(server, 3)).length, 3);
+  assert.equal((await server.get("/verify")).body.data.valid, true);
+});
+
 test("of one tenant nothing reaches the webhook of another", async (t) => {
   const { server, receiver } = await setUp(t, { rules: [watch], tenant_ids: ["mine"], events: ["user.login.suspicious", "user.login.success"] });
   await send(server, { ...denver(), tenantId: "another" });
