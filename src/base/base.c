@@ -1,6 +1,7 @@
 /* base - must, str, err and the process-lifetime heap. */
 #include "base/base.h"
 
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,6 +127,12 @@ void
 base_free(void *block)
 {
     free(block);
+}
+
+void
+base_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 struct str

@@ -90,6 +90,9 @@ void *base_alloc(size_t count, size_t size) MUST_USE;
 void *base_realloc(void *block, size_t size) MUST_USE;
 void base_free(void *block);
 struct str base_copy(struct str text); /* base_free((char *)copy.ptr) */
+/* Gives the system back what is free. Who allocates meanwhile may wait, a millisecond per MB that
+ * is given: for after something large. */
+void base_trim(void);
 
 /* -- arena ------------------------------------------------------------ */
 

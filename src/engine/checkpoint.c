@@ -437,6 +437,7 @@ keep(struct engine *engine)
         if (ended - began > engine->options.checkpoint_us)
             atomic_fetch_add(&engine->counters.checkpoints_late, 1);
         checkpoint_free(checkpoint);
+        base_trim(); /* with it went every state that was replaced since the one before */
     } else {
         diag_warn("engine: checkpoint: %s; it is tried again", err.text);
     }
@@ -461,12 +462,13 @@ keep(struct engine *engine)
     engine_lock(engine);
 }
 
+/* As important as any other thread: what a crash has to fold anew grows until this is done, and so
+ * does what is kept for it. What it may cost is bounded by its pace. */
 void *
 keeper_main(void *self)
 {
     struct engine *engine = self;
     struct keeping *keeping = &engine->keeping;
-    lower_priority();
     engine_lock(engine);
     while (!keeping->gave_up) {
         if (keeping->handed != NULL) {

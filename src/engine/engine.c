@@ -2,9 +2,7 @@
 #include "engine/engine_priv.h"
 
 #include <errno.h>
-#include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     POP_MOST = 256,
@@ -37,14 +35,6 @@ engine_wait(struct engine *engine, pthread_cond_t *condition, int64_t wait_us)
     int told = pthread_cond_timedwait(condition, &engine->lock, &until);
     must(told == 0 || told == ETIMEDOUT);
     return told == 0;
-}
-
-/* Requests come first; a thread that the kernel will not rank is none the worse. */
-void
-lower_priority(void)
-{
-    enum { NICE = 10 };
-    (void)setpriority(PRIO_PROCESS, (id_t)gettid(), NICE);
 }
 
 void

@@ -441,7 +441,6 @@ void engine_lock(struct engine *engine);
 void engine_unlock(struct engine *engine);
 /* Waits on a condition (CLOCK_MONOTONIC) with the lock held; false: the time has passed. */
 bool engine_wait(struct engine *engine, pthread_cond_t *condition, int64_t wait_us);
-void lower_priority(void); /* of the calling thread: a helper's */
 void engine_count_states(struct engine *engine, struct lineage *lineage, int64_t subjects,
                          int64_t bytes);
 

@@ -1,5 +1,4 @@
-/* log_priv - what the files of the log share. The format itself is told in format.c (a segment as
- * it is written) and seal.c (one that is sealed), and with examples in doc/log-format.md. */
+/* log_priv - what the files of the log share. The format is told in format.c and seal.c. */
 #ifndef LOG_PRIV_H
 #define LOG_PRIV_H
 
@@ -10,8 +9,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-               "the format is little-endian, and so are we");
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the format is little-endian");
 
 enum {
     HEADER_SIZE = 96, /* of a segment, its note aside */
@@ -367,7 +365,7 @@ struct segment {
 struct segment *segment_new(struct log *log, struct log_file *file, const struct header *header);
 void segment_unref(struct segment *segment);
 
-/* What a reader holds: it never changes, a new one takes its place. */
+/* A list never changes; a new one takes its place. */
 struct segments {
     atomic_uint refs;
     size_t count;
