@@ -14,8 +14,6 @@
 #include "model/alert.h"
 #include "model/event.h"
 
-#include <curl/curl.h>
-
 #define MAIL_MESSAGE_MAX (512u * 1024u)
 #define MAIL_DIGEST_LIST 50 /* alerts that a digest tells of one by one */
 
@@ -79,27 +77,37 @@ bool mail_server_new(const struct mail_server_options *options, struct mail_serv
                      struct err *err) MUST_USE;
 void mail_server_free(struct mail_server *server);
 
-/* One message under way; it must stay where it is until its transfer has ended. */
-#define MAIL_ANSWER_SIZE 1024
-struct mail_transfer {
-    struct curl_slist *to;
-    char *message; /* a copy */
-    size_t len, sent;
-    char answer[MAIL_ANSWER_SIZE]; /* the last that the server said */
-    size_t answer_len;
-    int64_t answer_code; /* its three digits; 0: it said nothing */
-    bool between_lines;
-};
-/* Tells a fresh handle what to send; limits of time, too. Nothing is left to be freed on false. */
-bool mail_transfer_begin(struct mail_transfer *transfer, CURL *easy,
-                         const struct mail_server *server, struct str to,
-                         struct str message) MUST_USE;
+/* THREADS. libcurl waits inside one call for what a mail server says behind the end of a message,
+ * and behind QUIT, and some think for long: so each message has a thread of the sender's while it is
+ * under way, and whoever hands messages in waits for none. */
+#define MAIL_AT_ONCE    8
+#define MAIL_ERROR_SIZE 160
+struct mail_sender;
+/* `wake`: called on any thread when there is something for mail_sender_take. */
+struct mail_sender *mail_sender_new(const struct mail_server *server, void (*wake)(void *self),
+                                    void *self);
+/* What is under way is broken off: its fate is not known. Waits a second or so at most. */
+void mail_sender_free(struct mail_sender *sender);
+/* False: MAIL_AT_ONCE are under way, or not taken yet. The texts are copied. */
+bool mail_sender_start(struct mail_sender *sender, uint64_t token, struct str to,
+                       struct str message) MUST_USE;
+
 enum mail_outcome {
     MAIL_ACCEPTED,
     MAIL_TRY_LATER, /* 4xx, a refused login, or no answer */
     MAIL_REFUSED,   /* 5xx: it will never be taken */
 };
-/* What became of it. `answer` and `answer_code` stay. */
-enum mail_outcome mail_transfer_end(struct mail_transfer *transfer, CURLcode code);
+#define MAIL_ANSWER_SIZE 1024
+struct mail_result {
+    uint64_t token;
+    enum mail_outcome outcome;
+    int64_t code; /* that the server said last; 0: none */
+    int64_t duration_us;
+    char error[MAIL_ERROR_SIZE];   /* "": none */
+    char answer[MAIL_ANSWER_SIZE]; /* what the server said last, without the line's end */
+    size_t answer_len;
+};
+/* The next that has ended, if there is one. */
+bool mail_sender_take(struct mail_sender *sender, struct mail_result *result_out) MUST_USE;
 
 #endif

@@ -9,6 +9,9 @@
 #include "codec/time.h"
 #include "mail/mail.h"
 
+#include <curl/curl.h>
+#include <stdatomic.h>
+
 enum { PAGE_LINES_MAX = 256, SHOWN_MAX = 400 };
 
 enum line_kind {
@@ -88,6 +91,24 @@ bool message_write(struct buffer *out, const struct message *message) MUST_USE;
 #define THREAD_SIZE 64
 struct str thread_of(const char *kind, struct str workspace_id, struct str subject,
                      char out[static THREAD_SIZE]);
+
+/* -- a message under way (smtp.c) -- */
+
+struct mail_transfer {
+    CURL *easy;
+    struct curl_slist *to;
+    struct str message; /* borrowed */
+    size_t sent;
+    const atomic_bool *stop; /* then it is broken off */
+    char error[CURL_ERROR_SIZE];
+    char answer[MAIL_ANSWER_SIZE];
+    size_t answer_len;
+    int64_t answer_code;
+    bool between_lines, said_quit;
+};
+/* Sends it, waiting; `result_out` is filled in but for its token. */
+void transfer_run(const struct mail_server *server, struct str to, struct str message,
+                  const atomic_bool *stop, struct mail_result *result_out);
 
 /* Who is meant, as text; and where people see the alert (public_url absent: nothing). */
 void tell_actor(struct buffer *out, const struct mail_alert *alert);

@@ -1,8 +1,8 @@
 /* smtp - what libcurl is told of a mail server, and what came of a message.
  *
  * No signal, no proxy, no .netrc, no other protocol, no wait without an end; a handle that is given
- * up does not wait for its resolver. A connection is used again for a little while only: mail
- * servers close idle ones soon. */
+ * up does not wait for its resolver. Each message has a connection of its own: mail servers close
+ * idle ones soon, and one that is kept would say its QUIT, and wait, when nobody looks. */
 #include "mail/mail_priv.h"
 
 #include "codec/text.h"
@@ -13,10 +13,8 @@
 enum {
     CONNECT_TIMEOUT_MS = 15000,
     TIMEOUT_MS = 60000, /* some servers think for long on purpose */
-    IDLE_MAX_S = 10,
     URL_MAX = 512,
     USER_MAX = 256,
-    GOODBYE = 221, /* libcurl says QUIT when it was refused: the answer to that is no news */
 };
 
 /* -- the server ---------------------------------------------------------------------- */
@@ -160,9 +158,9 @@ static size_t
 give_message(char *out, size_t size, size_t count, void *self)
 {
     struct mail_transfer *transfer = self;
-    size_t room = size * count, left = transfer->len - transfer->sent;
+    size_t room = size * count, left = transfer->message.len - transfer->sent;
     size_t len = left < room ? left : room;
-    memcpy(out, transfer->message + transfer->sent, len);
+    memcpy(out, transfer->message.ptr + transfer->sent, len);
     transfer->sent += len;
     return len;
 }
@@ -183,7 +181,7 @@ take_line(char *bytes, size_t size, size_t count, void *self)
     struct mail_transfer *transfer = self;
     struct str line = {bytes, size * count};
     int64_t code = 0;
-    if (line.len < 4 || !str_to_int((struct str){line.ptr, 3}, &code) || code == GOODBYE)
+    if (transfer->said_quit || line.len < 4 || !str_to_int((struct str){line.ptr, 3}, &code))
         return size * count;
     if (!transfer->between_lines)
         transfer->answer_len = 0;
@@ -200,6 +198,26 @@ drop_body(char *bytes, size_t size, size_t count, void *self)
     return size * count;
 }
 
+/* Once QUIT is said the message's fate is known: what comes of that is not waited for. */
+static int
+watch(CURL *easy, curl_infotype type, char *bytes, size_t len, void *self)
+{
+    struct mail_transfer *transfer = self;
+    (void)easy;
+    if (type == CURLINFO_HEADER_OUT && str_starts((struct str){bytes, len}, STR("QUIT")))
+        transfer->said_quit = true;
+    return 0;
+}
+
+/* Asked every second at least; not 0: it is broken off. */
+static int
+look_whether_to_go_on(void *self, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
+{
+    const struct mail_transfer *transfer = self;
+    (void)a, (void)b, (void)c, (void)d;
+    return transfer->said_quit || atomic_load(transfer->stop);
+}
+
 static bool
 set_way(CURL *easy, const struct mail_server *server)
 {
@@ -208,9 +226,9 @@ set_way(CURL *easy, const struct mail_server *server)
     bad |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
     bad |= curl_easy_setopt(easy, CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     bad |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);
+    bad |= curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     bad |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_TIMEOUT_MS);
     bad |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)TIMEOUT_MS);
-    bad |= curl_easy_setopt(easy, CURLOPT_MAXAGE_CONN, (long)IDLE_MAX_S);
     bad |= curl_easy_setopt(easy, CURLOPT_URL, server->url);
     bad |= curl_easy_setopt(easy, CURLOPT_USE_SSL,
                             (long)(server->must_encrypt ? CURLUSESSL_ALL : CURLUSESSL_TRY));
@@ -234,49 +252,68 @@ set_message(CURL *easy, struct mail_transfer *transfer, const char *from)
     bad |= curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L);
     bad |= curl_easy_setopt(easy, CURLOPT_READFUNCTION, give_message);
     bad |= curl_easy_setopt(easy, CURLOPT_READDATA, transfer);
-    bad |= curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)transfer->len);
+    bad |= curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)transfer->message.len);
     bad |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, take_line);
     bad |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, transfer);
     bad |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, drop_body);
+    bad |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer->error);
+    bad |= curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L);
+    bad |= curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, look_whether_to_go_on);
+    bad |= curl_easy_setopt(easy, CURLOPT_XFERINFODATA, transfer);
+    bad |= curl_easy_setopt(easy, CURLOPT_VERBOSE, 1L); /* so that `watch` is told */
+    bad |= curl_easy_setopt(easy, CURLOPT_DEBUGFUNCTION, watch);
+    bad |= curl_easy_setopt(easy, CURLOPT_DEBUGDATA, transfer);
     return bad == CURLE_OK;
-}
-
-static void
-let_go(struct mail_transfer *transfer)
-{
-    curl_slist_free_all(transfer->to);
-    base_free(transfer->message);
-    transfer->to = NULL;
-    transfer->message = NULL;
-}
-
-bool
-mail_transfer_begin(struct mail_transfer *transfer, CURL *easy, const struct mail_server *server,
-                    struct str to, struct str message)
-{
-    char address[MAIL_ADDRESS_MAX + 3];
-    must(mail_address_valid(to));
-    snprintf(address, sizeof address, "<%.*s>", STR_ARG(to));
-    *transfer = (struct mail_transfer){.message = copy(message), .len = message.len};
-    transfer->to = curl_slist_append(NULL, address);
-    if (transfer->to != NULL && set_way(easy, server) && set_message(easy, transfer, server->from))
-        return true;
-    let_go(transfer);
-    return false;
 }
 
 /* A refused login says nothing about the message, nor does a greeting that sends us away: somebody
  * will set it right. 530 to 538 are logins, too, wherever they come. */
-enum mail_outcome
-mail_transfer_end(struct mail_transfer *transfer, CURLcode code)
+static enum mail_outcome
+judge(const struct mail_transfer *transfer, CURLcode code)
 {
     bool greeting = code == CURLE_WEIRD_SERVER_REPLY && transfer->sent == 0;
     bool about_message =
         code == CURLE_SEND_ERROR || code == CURLE_RECV_ERROR || code == CURLE_WEIRD_SERVER_REPLY;
     bool refused = transfer->answer_code >= 500 && transfer->answer_code < 600;
     bool login = transfer->answer_code >= 530 && transfer->answer_code <= 538;
-    let_go(transfer);
     if (code == CURLE_OK)
         return MAIL_ACCEPTED;
     return about_message && refused && !greeting && !login ? MAIL_REFUSED : MAIL_TRY_LATER;
+}
+
+static void
+tell(struct mail_transfer *transfer, CURLcode code, struct mail_result *result)
+{
+    curl_off_t duration = 0;
+    curl_easy_getinfo(transfer->easy, CURLINFO_TOTAL_TIME_T, &duration);
+    result->outcome = judge(transfer, code);
+    result->duration_us = (int64_t)duration;
+    result->code = transfer->answer_code;
+    memcpy(result->answer, transfer->answer, transfer->answer_len);
+    result->answer_len = transfer->answer_len;
+    while (result->answer_len > 0 && strchr("\r\n", result->answer[result->answer_len - 1]) != NULL)
+        result->answer_len--;
+    if (code != CURLE_OK)
+        snprintf(result->error, sizeof result->error, "%.150s",
+                 transfer->error[0] != '\0' ? transfer->error : curl_easy_strerror(code));
+}
+
+void
+transfer_run(const struct mail_server *server, struct str to, struct str message,
+             const atomic_bool *stop, struct mail_result *result_out)
+{
+    char address[MAIL_ADDRESS_MAX + 3];
+    must(mail_address_valid(to));
+    snprintf(address, sizeof address, "<%.*s>", STR_ARG(to));
+    struct mail_transfer transfer = {.message = message, .stop = stop};
+    *result_out = (struct mail_result){.outcome = MAIL_TRY_LATER};
+    transfer.easy = curl_easy_init();
+    transfer.to = curl_slist_append(NULL, address);
+    if (transfer.easy != NULL && transfer.to != NULL && set_way(transfer.easy, server) &&
+        set_message(transfer.easy, &transfer, server->from))
+        tell(&transfer, curl_easy_perform(transfer.easy), result_out);
+    else
+        snprintf(result_out->error, sizeof result_out->error, "the mail could not be prepared");
+    curl_easy_cleanup(transfer.easy);
+    curl_slist_free_all(transfer.to);
 }

@@ -33,8 +33,6 @@ struct call {
     size_t header_bytes, body_bytes;
     bool has_headers; /* of the final answer, all */
     bool cut;         /* we had enough */
-    bool is_mail;
-    struct mail_transfer mail;
     char refused[INET6_ADDRSTRLEN];
     char error[CURL_ERROR_SIZE];
 };
@@ -44,6 +42,7 @@ struct curl_transport {
     struct network *allow;
     size_t allow_count;
     struct call *flying, *free;
+    struct mail_sender *sender; /* NULL: no mail was sent yet */
 };
 
 /* -- whom we call ------------------------------------- */
@@ -207,8 +206,6 @@ take_call(struct curl_transport *transport)
 static void
 give_back(struct curl_transport *transport, struct call *call)
 {
-    if (call->is_mail)
-        mail_transfer_end(&call->mail, CURLE_OK);
     curl_slist_free_all(call->headers);
     call->headers = NULL;
     link_call(&transport->free, call);
@@ -277,24 +274,32 @@ set_http(struct call *call, const struct notify_request *request)
            set_request(call, request);
 }
 
-static bool
-set_mail(struct call *call, const struct notify_request *request)
+static void
+transport_wake(void *self)
 {
-    CURLcode bad = curl_easy_setopt(call->easy, CURLOPT_ERRORBUFFER, call->error);
-    bad |= curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
-    call->is_mail = bad == CURLE_OK && mail_transfer_begin(&call->mail, call->easy, request->mail,
-                                                           request->mail_to, request->body);
-    return call->is_mail;
+    struct curl_transport *transport = self;
+    must(curl_multi_wakeup(transport->multi) == CURLM_OK);
+}
+
+static bool
+start_mail(struct curl_transport *transport, const struct notify_request *request, struct err *err)
+{
+    if (transport->sender == NULL)
+        transport->sender = mail_sender_new(request->mail, transport_wake, transport);
+    return mail_sender_start(transport->sender, request->token, request->mail_to, request->body) ||
+           err_set(err, ERR_LIMIT, "too many mails are under way at once");
 }
 
 static bool
 transport_start(void *self, const struct notify_request *request, struct err *err)
 {
     struct curl_transport *transport = self;
+    if (request->mail != NULL)
+        return start_mail(transport, request, err);
     struct call *call = take_call(transport);
     call->result.token = request->token;
     call->result.retry_after_us = -1;
-    if (!(request->mail != NULL ? set_mail(call, request) : set_http(call, request)) ||
+    if (!set_http(call, request) ||
         curl_multi_add_handle(transport->multi, call->easy) != CURLM_OK) {
         give_back(transport, call);
         return err_set(err, ERR_IO, "the request could not be made");
@@ -318,29 +323,6 @@ tell_error(struct call *call, CURLcode code)
     else
         snprintf(result->error, sizeof result->error, "%.150s",
                  call->error[0] != '\0' ? call->error : curl_easy_strerror(code));
-}
-
-/* A server that said something good and then broke off has not accepted the message. */
-static void
-finish_mail(struct call *call, CURLcode code)
-{
-    struct notify_result *result = &call->result;
-    struct mail_transfer *mail = &call->mail;
-    enum mail_outcome outcome = mail_transfer_end(mail, code);
-    curl_off_t duration = 0;
-    call->is_mail = false;
-    curl_easy_getinfo(call->easy, CURLINFO_TOTAL_TIME_T, &duration);
-    result->duration_us = (int64_t)duration;
-    result->is_final = outcome == MAIL_REFUSED;
-    if (outcome == MAIL_ACCEPTED || mail->answer_code >= 400)
-        result->status = mail->answer_code;
-    _Static_assert(sizeof result->answer >= sizeof mail->answer, "an answer has to fit");
-    memcpy(result->answer, mail->answer, mail->answer_len);
-    result->answer_len = mail->answer_len;
-    while (result->answer_len > 0 && strchr("\r\n", result->answer[result->answer_len - 1]) != NULL)
-        result->answer_len--;
-    if (code != CURLE_OK)
-        tell_error(call, code);
 }
 
 static void
@@ -373,14 +355,35 @@ collect(struct curl_transport *transport, done_fn done, void *each)
         CURL *easy = told->easy_handle;
         CURLcode code = told->data.result;
         curl_easy_getinfo(easy, CURLINFO_PRIVATE, &call);
-        if (call->is_mail)
-            finish_mail(call, code);
-        else
-            finish(call, code);
+        finish(call, code);
         must(curl_multi_remove_handle(transport->multi, easy) == CURLM_OK);
         unlink_call(&transport->flying, call);
         struct notify_result result = call->result;
         give_back(transport, call);
+        done(each, &result);
+        any = true;
+    }
+    return any;
+}
+
+/* A server that said something good and then broke off has not accepted the message. */
+static bool
+collect_mails(struct curl_transport *transport, done_fn done, void *each)
+{
+    struct mail_result mail;
+    bool any = false;
+    while (transport->sender != NULL && mail_sender_take(transport->sender, &mail)) {
+        struct notify_result result = {.token = mail.token,
+                                       .is_final = mail.outcome == MAIL_REFUSED,
+                                       .retry_after_us = -1,
+                                       .duration_us = mail.duration_us,
+                                       .answer_len = mail.answer_len};
+        _Static_assert(sizeof result.answer >= sizeof mail.answer, "an answer has to fit");
+        _Static_assert(sizeof result.error >= sizeof mail.error, "and an error");
+        if (mail.outcome == MAIL_ACCEPTED || mail.code >= 400)
+            result.status = mail.code;
+        memcpy(result.answer, mail.answer, mail.answer_len);
+        memcpy(result.error, mail.error, sizeof mail.error);
         done(each, &result);
         any = true;
     }
@@ -393,7 +396,8 @@ transport_run(void *self, int64_t wait_us, done_fn done, void *each)
     struct curl_transport *transport = self;
     int running = 0;
     must(curl_multi_perform(transport->multi, &running) == CURLM_OK);
-    if (collect(transport, done, each))
+    bool any = collect(transport, done, each);
+    if (collect_mails(transport, done, each) || any)
         return;
     int64_t wait_ms = (wait_us + 999) / 1000;
     if (wait_ms > INT32_MAX)
@@ -401,13 +405,7 @@ transport_run(void *self, int64_t wait_us, done_fn done, void *each)
     must(curl_multi_poll(transport->multi, NULL, 0, (int)wait_ms, NULL) == CURLM_OK);
     must(curl_multi_perform(transport->multi, &running) == CURLM_OK);
     collect(transport, done, each);
-}
-
-static void
-transport_wake(void *self)
-{
-    struct curl_transport *transport = self;
-    must(curl_multi_wakeup(transport->multi) == CURLM_OK);
+    collect_mails(transport, done, each);
 }
 
 static void
@@ -418,8 +416,6 @@ free_calls(struct curl_transport *transport, struct call *call, bool flying)
         if (flying)
             must(curl_multi_remove_handle(transport->multi, call->easy) == CURLM_OK);
         curl_easy_cleanup(call->easy);
-        if (call->is_mail)
-            mail_transfer_end(&call->mail, CURLE_OK);
         curl_slist_free_all(call->headers);
         base_free(call);
         call = next;
@@ -430,6 +426,7 @@ static void
 transport_close(void *self)
 {
     struct curl_transport *transport = self;
+    mail_sender_free(transport->sender);
     free_calls(transport, transport->flying, true);
     free_calls(transport, transport->free, false);
     must(curl_multi_cleanup(transport->multi) == CURLM_OK);

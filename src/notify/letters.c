@@ -19,7 +19,8 @@
 
 enum {
     LETTERS_MAX = 10,
-    MAIL_FLYING_MAX = 8,
+    MAIL_TESTS_MAX = 2,
+    MAIL_FLYING_MAX = MAIL_AT_ONCE - MAIL_TESTS_MAX,
     DIGEST_MAX = 1000, /* alerts; what is more follows in another */
     DIGEST_MEMORY = 64 * 1024 * 1024,
     DIGEST_FULL = 48 * 1024 * 1024, /* of that: no more is gathered then */
@@ -385,13 +386,25 @@ letters_done(struct notify *notify, const struct flight *flight, const struct no
         lane->letters->digest_at = now + window_us(notify);
 }
 
+static size_t
+count_tests(const struct notify *notify)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < COUNT_OF(notify->flights); i++)
+        count += notify->flights[i].test != NULL && notify->flights[i].is_mail_test;
+    return count;
+}
+
 bool
-letters_test(struct notify *notify, const struct flight *flight, struct str workspace_id,
-             struct str to, struct err *err)
+letters_test(struct notify *notify, struct flight *flight, struct str workspace_id, struct str to,
+             struct err *err)
 {
     char id[ID_SIZE];
     if (notify->options.mail == NULL)
         return err_set(err, ERR_CONFLICT, "the server runs without --smtp-url");
+    if (count_tests(notify) == MAIL_TESTS_MAX)
+        return err_set(err, ERR_LIMIT, "too many test mails are under way; try again");
+    flight->is_mail_test = true;
     id_new(notify->options.random, "msg_", id);
     struct mail_letter letter = letter_to(notify, workspace_id, to, (struct str){id, ID_SIZE});
     buffer_clear(&notify->body);

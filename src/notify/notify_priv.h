@@ -164,6 +164,7 @@ struct book_outcome *book_add_outcome(struct notify *notify);
 struct flight {
     struct job *job;   /* NULL and no test: the place is free */
     struct test *test; /* a request of notify_test */
+    bool is_mail_test;
     uint64_t token;
     int64_t began_at, began_monotonic;
 };
@@ -328,7 +329,7 @@ void letters_send(struct notify *notify, struct lane *lane);
 void letters_done(struct notify *notify, const struct flight *flight,
                   const struct notify_result *result);
 /* Begins a test's mail. ERR_CONFLICT: no mail server is configured. */
-bool letters_test(struct notify *notify, const struct flight *flight, struct str workspace_id,
+bool letters_test(struct notify *notify, struct flight *flight, struct str workspace_id,
                   struct str to, struct err *err) MUST_USE;
 
 /* -- all of it

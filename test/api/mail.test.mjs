@@ -202,7 +202,37 @@ test("a mail that was put off is tried again by itself", async (t) => {
   assert.match(metrics, /^tocsin_mail_deliveries_waiting 0$/m);
 });
 
-test("a mail server that hangs delays no webhook and no stop, and loses nothing", async (t) => {
+test("a mail server that hangs at any stage delays no webhook and no stop", async (t) => {
+  const certificate = await makeCertificate(t);
+  for (const stage of ["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "quit"]) {
+    await t.test(stage, async (t) => {
+      const sink = await startSink(t, { tls: "starttls", certificate, ...ACCOUNT });
+      let hung;
+      const hangs = new Promise((resolve) => (hung = resolve));
+      sink.behave = (at) => {
+        if (stage === "quit" && at === "rcpt") return "550 5.1.1 no such user";
+        if (at !== stage) return undefined;
+        hung();
+        return sink.hang;
+      };
+      const server = await startMailing(t, sink, { members: ["ana@example.com", "ben@example.com"] });
+      const receiver = await startReceiver(t);
+      await server.post("/webhooks", { url: receiver.url });
+      await makeRule(server, { channels: ["email"] });
+      await signIn(server);
+      await hangs;
+      await makeRule(server, { name: "To the webhook", channels: ["webhook"] });
+      for (let i = 0; i < 20; i++) await signIn(server, { actor_id: `user_${i}` });
+      // Far less than the mail server may take.
+      await receiver.nth(20, 10_000);
+      if (stage === "quit") await until(async () => (await server.get("/deliveries?status=dead")).body.data.length > 0, "an outcome", 10_000);
+      const { ms } = await server.stop();
+      assert.ok(ms < 10_000, `${ms} ms`);
+    });
+  }
+});
+
+test("a mail server that hangs loses nothing, and what waits goes out with the next start", async (t) => {
   const sink = await startSink(t);
   sink.behave = () => sink.hang;
   const server = await startMailing(t, sink);

@@ -8,7 +8,7 @@
 //
 // `behave` is asked before each answer: undefined goes on as usual, a string is answered instead
 // ("451 4.7.1 later"), `sink.cut` closes the connection, `sink.hang` says nothing more. Stages:
-// connect ehlo starttls auth mail rcpt data body.
+// connect ehlo starttls auth mail rcpt data body quit.
 
 import { execFile } from "node:child_process";
 import { once } from "node:events";
@@ -265,6 +265,7 @@ class Session {
     this.say("250 2.0.0 ok");
   }
   on_QUIT() {
+    if (!this.usual("quit")) return;
     this.say("221 2.0.0 bye");
     this.socket.end();
   }
