@@ -78,8 +78,8 @@ bool mail_server_new(const struct mail_server_options *options, struct mail_serv
 void mail_server_free(struct mail_server *server);
 
 /* THREADS. libcurl waits inside one call for what a mail server says behind the end of a message,
- * and behind QUIT, and some think for long: so each message has a thread of the sender's while it is
- * under way, and whoever hands messages in waits for none. */
+ * and behind QUIT, and some think for long: so each message has a thread of the sender's while it
+ * is under way, and whoever hands messages in waits for none. */
 #define MAIL_AT_ONCE    8
 #define MAIL_ERROR_SIZE 160
 struct mail_sender;
