@@ -27,9 +27,9 @@ bool text_contains_nocase(struct str text, struct str part);
 bool glob_match(struct str pattern, struct str text);
 bool glob_match_nocase(struct str pattern, struct str text); /* ASCII case */
 
-/* A mail address as it may stand in an envelope and a header without quoting (RFC 5321): a local part
- * of atoms and dots, 1 to 64 bytes, and a domain of letters, digits and hyphens; ASCII, at most
- * MAIL_ADDRESS_MAX bytes. So no space, no bracket, no line break. */
+/* A mail address as it may stand in an envelope and a header without quoting (RFC 5321): a local
+ * part of atoms and dots, 1 to 64 bytes, and a domain of letters, digits and hyphens; ASCII, at
+ * most MAIL_ADDRESS_MAX bytes. So no space, no bracket, no line break. */
 #define MAIL_ADDRESS_MAX 254
 bool mail_address_valid(struct str text);
 
