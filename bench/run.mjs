@@ -176,18 +176,18 @@ async function replay() {
 
 // -- a webhook -------------------------------------------------------------------------------------
 
+/** Alerts for each event that `ring` of the load makes. */
+const bell = {
+  name: "rung",
+  rule_type: "watched_action",
+  conditions: { action_pattern: "bench.rung" },
+  channels: ["webhook"],
+};
 async function webhook() {
   const receiver = await startReceiver();
   const allow = ["--webhook-allow", "127.0.0.0/8"];
   await withServer({ name: "webhook", args: allow }, async (server) => {
-    await server.addRules([
-      {
-        name: "rung",
-        rule_type: "watched_action",
-        conditions: { action_pattern: "bench.rung" },
-        channels: ["webhook"],
-      },
-    ]);
+    await server.addRules([bell]);
     const events = ["alert.triggered"];
     await server.ask("POST", "/api/v1/webhooks", { url: receiver.url, events });
     const seconds = 10;
@@ -260,6 +260,86 @@ async function transaction() {
     show("… of 3 receivers", "", await measure(), undefined);
   });
   for (const receiver of receivers) await receiver.stop("SIGKILL");
+}
+
+// -- webhooks of which two are ill ------------------------------------------------------------------
+
+const ILL = [() => {}, (response) => response.writeHead(500).end("no")]; // one hangs, one says no
+const ALERTS = 10_000;
+let servers = 0;
+
+/** How fast a good receiver gets its alerts, `ill` of others beside it. */
+async function withReceivers(ill, use) {
+  const receivers = [await startReceiver(), ...(await Promise.all(ill.map(startReceiver)))];
+  const options = { name: `isolation-${++servers}`, args: ["--webhook-allow", "127.0.0.0/8"] };
+  const server = await new Server().begin(options);
+  try {
+    await server.setRules([bell]);
+    for (const { url } of receivers) await server.ask("POST", "/api/v1/webhooks", { url });
+    return await use(server, receivers[0]);
+  } finally {
+    await server.stop("SIGKILL"); // what the ill ones owe is not waited for
+    receivers.forEach((receiver) => receiver.stop());
+  }
+}
+
+async function arrive(receiver, count) {
+  const until = performance.now() + 60_000;
+  while (receiver.tookMs.length < count && performance.now() < until)
+    await new Promise((go) => setTimeout(go, 5));
+  if (receiver.tookMs.length < count)
+    throw new Error(`isolation: ${receiver.tookMs.length} of ${count} alerts came`);
+}
+
+/** All at once: alerts a second, from the first POST to the last arrival. */
+async function flood(server, receiver) {
+  const began = performance.now();
+  for (let sent = 0; sent < ALERTS; sent += BATCH) {
+    const now = String(process.hrtime.bigint() / 1000n);
+    const event = { actor_id: "u", actor_name: `rung ${now}`, action: "bench.rung" };
+    await server.ask("POST", "/api/v1/events/batch", { events: Array(BATCH).fill(event) });
+  }
+  await arrive(receiver, ALERTS);
+  return ALERTS / ((performance.now() - began) / 1000);
+}
+
+/** One in five of 5,000 events a second: milliseconds from POST to arrival. */
+async function paced(server, receiver) {
+  await singles(server, { count: 5 * ALERTS, rate: 5000, ring: 5 });
+  await arrive(receiver, ALERTS);
+  return receiver.tookMs;
+}
+
+async function isolation() {
+  const rates = { alone: [], ill: [] };
+  for (let round = 0; round < ROUNDS; round++) {
+    rates.alone.push(await withReceivers([], flood));
+    rates.ill.push(await withReceivers(ILL, flood));
+  }
+  const rate = median(rates.ill);
+  const alone = median(rates.alone);
+  row(
+    `${number(ALERTS)} alerts at once, one of three receivers hanging, one answering 500`,
+    "0.5",
+    perSecond(rate),
+    `the third alone ${perSecond(alone)}`,
+    (rate / alone).toFixed(2),
+    rate >= 0.5 * alone,
+  );
+  const took = {
+    alone: await withReceivers([], paced),
+    ill: await withReceivers(ILL, paced),
+  };
+  const show = (list) =>
+    `p50 ${number(percentile(list, 0.5), 1)}, p99 ${number(percentile(list, 0.99), 1)} ms`;
+  row(
+    "… at 1,000 alerts a second, from POST to webhook",
+    "p99 20 ms",
+    show(took.ill),
+    `the third alone ${show(took.alone)}`,
+    "",
+    percentile(took.ill, 0.99) <= 20,
+  );
 }
 
 // -- a log that grows --------------------------------------------------------------------------------
@@ -367,7 +447,7 @@ function print() {
     );
 }
 
-const parts = { ingest, slow, replay, webhook, transaction, grow, device };
+const parts = { ingest, slow, replay, webhook, isolation, transaction, grow, device };
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !(name in parts));
 if (unknown) {

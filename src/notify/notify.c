@@ -181,6 +181,9 @@ notify_stop(struct notify *notify)
         must(pthread_join(notify->thread, NULL) == 0);
         notify->running = false;
     }
+    /* Those who were told of it before it was stored are not told again after the next start. */
+    follow_webhooks(notify);
+    follow_log(notify);
     int64_t end = monotonic_us(notify) + STOP_US;
     for (int i = 0; i < STOP_SLICES_MAX && notify->flying > 0 && monotonic_us(notify) < end; i++)
         transport->run(transport->self, STOP_SLICE_US, send_done, notify);

@@ -65,6 +65,7 @@ struct lane {
     size_t count;      /* of jobs */
     struct heap ready; /* oldest record first */
     unsigned flying, allowed;
+    unsigned failures;          /* since the last success */
     int64_t paused_until;       /* the receiver asked for it */
     struct lane *next, *before; /* among the lanes with something ready */
     bool is_active;
