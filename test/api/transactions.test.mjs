@@ -2,6 +2,7 @@
 // outcome, and what a crash leaves.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import net from "node:net";
 import { once } from "node:events";
 import { test } from "node:test";
@@ -480,15 +481,21 @@ test("an orderly stop answers the transactions that are under way", async (t) =>
 
 // -- crashes ----------------------------------------------------------------------
 
+/** A signal says stop; when each thread does is the kernel's business. */
+function stands(pid) {
+  return readdirSync(`/proc/${pid}/task`).every((task) => / T /.test(readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8").replace(/^.*\)/, "")));
+}
+
 /** The webhook has answered; the server, stopped meanwhile, has not heard of it and never will. */
 test("a crash between the webhooks' answers and the commit: nothing is stored, the key is free", async (t) => {
   const server = await startServer(t);
   let answered;
   const done = new Promise((resolve) => (answered = resolve));
   const receiver = await hear(t, server, {
-    answer: (_, n) => {
+    answer: async (_, n) => {
       if (n > 1) return { status: 200 };
       process.kill(server.pid, "SIGSTOP");
+      await until(() => stands(server.pid), "every thread of the server to stand still");
       setImmediate(answered);
       return { status: 200 };
     },
