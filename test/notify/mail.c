@@ -218,7 +218,7 @@ test_a_mail_server_that_hangs_delays_no_webhook(void)
     begin(&bench);
     bench_webhook(&bench, STR("whk_a"), STR("https://works.example/"));
     for (int i = 0; i < 40; i++) {
-        char id[16], email[32];
+        char id[40], email[40];
         snprintf(id, sizeof id, "mem_x%d", i);
         snprintf(email, sizeof email, "x%d@example.com", i);
         add_member(&bench, id, email, MEMBER_ADMIN);
