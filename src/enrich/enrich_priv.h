@@ -68,9 +68,16 @@ struct str lists_name(const struct lists *lists, size_t index);
 
 enum mmdb_schema { MMDB_UNKNOWN, MMDB_FLAT, MMDB_NESTED, MMDB_NETWORKS };
 
+#define MMDB_MEMBERS_MAX 16
 struct mmdb {
     MMDB_s db;
     enum mmdb_schema schema;
+    uint32_t *first; /* lookup.c: the node or record that 16 bits of an IPv4 address lead to */
+    /* Names stand in the file once, and all records of a flat file point to them: so a member is
+     * known by where its name lies. */
+    uint32_t names[MMDB_MEMBERS_MAX];
+    unsigned char fields[MMDB_MEMBERS_MAX];
+    size_t name_count;
     bool is_dbip, is_geolite; /* whom to name as the source */
     char copy[80];            /* file name in the folder; empty when opened where it lies */
 };
@@ -80,7 +87,16 @@ struct mmdb {
 bool mmdb_open(const char *path, const char *folder, enum mmdb_schema want, struct mmdb **mmdb_out,
                struct err *err) MUST_USE;
 void mmdb_close(struct mmdb *mmdb);
-/* False when nothing is known. Strings point into the mapped file. */
+#define MMDB_TOGETHER 16
+struct mmdb_search {
+    const struct address *address;
+    struct event_location *location; /* filled in when found; strings point into the mapped file */
+    bool found;
+};
+/* Those of up to MMDB_TOGETHER addresses that are not found yet: what one waits for from memory,
+ * the others do too. */
+void mmdb_find_places(const struct mmdb *mmdb, struct mmdb_search *searches, size_t count);
+/* False when nothing is known. */
 bool mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
                      struct event_location *location_out);
 bool mmdb_find_network(const struct mmdb *mmdb, const struct address *address, int64_t *asn_out,
@@ -92,16 +108,44 @@ bool mmdb_find_network(const struct mmdb *mmdb, const struct address *address, i
 bool mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint32_t offset),
                void *self, struct err *err) MUST_USE;
 
-#define MMDB_MEMBERS_MAX 16
+/* Both records of a node of the search tree: below node_count a node, above it what is found. */
+static inline void
+mmdb_read_node(const MMDB_s *db, uint32_t node, uint32_t records[static 2])
+{
+    const uint8_t *at = db->file_content + (size_t)node * db->full_record_byte_size;
+    uint32_t left = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];
+    if (db->metadata.record_size == 24) {
+        records[0] = left;
+        records[1] = (uint32_t)at[3] << 16 | (uint32_t)at[4] << 8 | at[5];
+    } else if (db->metadata.record_size == 28) { /* they share the byte in the middle */
+        records[0] = (uint32_t)(at[3] & 0xf0) << 20 | left;
+        records[1] =
+            (uint32_t)(at[3] & 0x0f) << 24 | (uint32_t)at[4] << 16 | (uint32_t)at[5] << 8 | at[6];
+    } else {
+        records[0] = left << 8 | at[3];
+        records[1] = (uint32_t)at[4] << 24 | (uint32_t)at[5] << 16 | (uint32_t)at[6] << 8 | at[7];
+    }
+}
+
+/* lookup.c: the records of up to MMDB_TOGETHER addresses, as offsets into the data section. */
+#define MMDB_NONE UINT32_MAX
+void lookup_prepare(struct mmdb *mmdb); /* after the file was found sound */
+void lookup_fini(struct mmdb *mmdb);
+void lookup_find(const struct mmdb *mmdb, const struct address *const *addresses, size_t count,
+                 uint32_t *offsets_out);
+
+/* A record in one pass, where the library would begin anew for each name. */
 enum mmdb_kind { MMDB_OTHER, MMDB_STRING, MMDB_DOUBLE, MMDB_FLOAT };
-struct mmdb_member {
-    struct str name, bytes; /* in the mapped file; a number's bytes are big-endian */
-    enum mmdb_kind kind;
+struct mmdb_member { /* offsets into the data section, of what pointers lead to */
+    uint32_t name, value;
 };
-/* All members of a record in one pass, where the library would begin anew for each name. False: it
- * has more than MMDB_MEMBERS_MAX, or lists and maps within. */
+/* Asks the processor for the values too. False: it has more than MMDB_MEMBERS_MAX, or lists and
+ * maps within. */
 bool mmdb_members(const MMDB_s *db, uint32_t offset,
                   struct mmdb_member members[static MMDB_MEMBERS_MAX], size_t *count_out) MUST_USE;
+/* A number's bytes are big-endian. */
+bool mmdb_scalar(const MMDB_s *db, uint32_t offset, enum mmdb_kind *kind_out,
+                 struct str *bytes_out) MUST_USE;
 
 #define COPY_NAME_SIZE 70 /* 64 hex digits, ".mmdb", NUL */
 #define COPY_PART_NAME "copying.part"

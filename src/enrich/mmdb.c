@@ -8,10 +8,8 @@
 
 #include "codec/text.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -108,6 +106,54 @@ get_asn(MMDB_entry_s entry, path where)
     return number > 0 && number <= UINT32_MAX ? number : 0;
 }
 
+/* -- flat records ---------------------------------------------------------------- */
+
+enum field { COUNTRY, REGION, CITY, POSTAL_CODE, TIME_ZONE, LATITUDE, LONGITUDE, FIELDS };
+
+static enum field
+field_of_name(struct str name)
+{
+    static const struct str names[FIELDS] = {[COUNTRY] = STR_INIT("country_code"),
+                                             [REGION] = STR_INIT("state1"),
+                                             [CITY] = STR_INIT("city"),
+                                             [POSTAL_CODE] = STR_INIT("postcode"),
+                                             [TIME_ZONE] = STR_INIT("timezone"),
+                                             [LATITUDE] = STR_INIT("latitude"),
+                                             [LONGITUDE] = STR_INIT("longitude")};
+    enum field field = COUNTRY;
+    while (field < FIELDS && !str_equal(names[field], name))
+        field++;
+    return field;
+}
+
+/* `guess` is where the same member stood among those of the first record. */
+static enum field
+field_of(const struct mmdb *mmdb, uint32_t name_at, size_t guess)
+{
+    enum mmdb_kind kind;
+    struct str name;
+    if (guess < mmdb->name_count && mmdb->names[guess] == name_at)
+        return mmdb->fields[guess];
+    if (!mmdb_scalar(&mmdb->db, name_at, &kind, &name) || kind != MMDB_STRING)
+        return FIELDS;
+    return field_of_name(name);
+}
+
+/* Of the first record that is seen. */
+static void
+note_names(struct mmdb *mmdb, uint32_t offset)
+{
+    struct mmdb_member members[MMDB_MEMBERS_MAX];
+    size_t count;
+    if (!mmdb_members(&mmdb->db, offset, members, &count))
+        return;
+    for (size_t i = 0; i < count; i++) {
+        mmdb->fields[i] = (unsigned char)field_of(mmdb, members[i].name, MMDB_MEMBERS_MAX);
+        mmdb->names[i] = members[i].name;
+    }
+    mmdb->name_count = count;
+}
+
 /* -- opening ------------------------------------------------------------------- */
 
 struct probe {
@@ -141,6 +187,8 @@ see_record(void *self, const MMDB_s *db, uint32_t offset)
     struct probe *probe = self;
     if (probe->mmdb->schema == MMDB_UNKNOWN)
         probe->mmdb->schema = schema_of((MMDB_entry_s){db, offset}, probe->want);
+    if (probe->mmdb->schema == MMDB_FLAT && probe->mmdb->name_count == 0)
+        note_names(probe->mmdb, offset);
     return probe->all || probe->mmdb->schema == MMDB_UNKNOWN;
 }
 
@@ -216,6 +264,7 @@ mmdb_open(const char *file, const char *folder, enum mmdb_schema want, struct mm
         return err_prefix(err, "%s", file);
     }
     tell_source(mmdb, file);
+    lookup_prepare(mmdb);
     *mmdb_out = mmdb;
     return true;
 }
@@ -225,47 +274,23 @@ mmdb_close(struct mmdb *mmdb)
 {
     if (mmdb == NULL)
         return;
+    lookup_fini(mmdb);
     MMDB_close(&mmdb->db);
     base_free(mmdb);
 }
 
 /* -- looking up ------------------------------------------------------------------ */
 
-/* To ask an IPv4 file for an IPv6 address is an error there; here it only is not found. */
 static bool
-find_entry(const struct mmdb *mmdb, const struct address *address, MMDB_entry_s *entry_out)
-{
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } socket_address = {0};
-    int status;
-
-    if (address->is_v4) {
-        socket_address.v4.sin_family = AF_INET;
-        memcpy(&socket_address.v4.sin_addr, address->bytes + 12, 4);
-    } else {
-        socket_address.v6.sin6_family = AF_INET6;
-        memcpy(&socket_address.v6.sin6_addr, address->bytes, 16);
-    }
-    MMDB_lookup_result_s result = MMDB_lookup_sockaddr(&mmdb->db, &socket_address.any, &status);
-    if (status != MMDB_SUCCESS || !result.found_entry)
-        return false;
-    *entry_out = result.entry;
-    return true;
-}
-
-static bool
-degrees_of(const struct mmdb_member *member, double most, double *degrees_out)
+degrees_of(enum mmdb_kind kind, struct str bytes, double most, double *degrees_out)
 {
     uint64_t bits = 0;
     double degrees;
-    for (size_t i = 0; i < member->bytes.len && i < sizeof bits; i++)
-        bits = bits << 8 | (unsigned char)member->bytes.ptr[i];
-    if (member->kind == MMDB_DOUBLE) {
+    for (size_t i = 0; i < bytes.len && i < sizeof bits; i++)
+        bits = bits << 8 | (unsigned char)bytes.ptr[i];
+    if (kind == MMDB_DOUBLE) {
         memcpy(&degrees, &bits, sizeof degrees);
-    } else if (member->kind == MMDB_FLOAT) {
+    } else if (kind == MMDB_FLOAT) {
         uint32_t low = (uint32_t)bits;
         float stored;
         memcpy(&stored, &low, sizeof stored);
@@ -277,36 +302,54 @@ degrees_of(const struct mmdb_member *member, double most, double *degrees_out)
     return is_angle(degrees, most);
 }
 
-/* In one pass; false: the record is not as plain as those of a flat file are. */
-static bool
-read_plain(const struct mmdb *mmdb, MMDB_entry_s entry, struct event_location *location)
+/* A record whose members are known and asked for. */
+struct plain {
+    bool is_plain; /* as those of flat files are */
+    uint32_t values[FIELDS];
+};
+
+static void
+find_plain(const struct mmdb *mmdb, uint32_t offset, struct plain *plain)
 {
-    const struct {
-        struct str name;
-        struct str *text;
-    } texts[] = {
-        {STR("country_code"), &location->country},
-        {STR("state1"), &location->region},
-        {STR("city"), &location->city},
-        {STR("postcode"), &location->postal_code},
-        {STR("timezone"), &location->time_zone},
-    };
     struct mmdb_member members[MMDB_MEMBERS_MAX];
     size_t count;
-    bool has_latitude = false, has_longitude = false;
-    if (!mmdb_members(&mmdb->db, entry.offset, members, &count))
-        return false;
-    for (size_t i = 0; i < count; i++) {
-        const struct mmdb_member *member = &members[i];
-        for (size_t t = 0; t < COUNT_OF(texts); t++)
-            if (member->kind == MMDB_STRING && str_equal(member->name, texts[t].name))
-                *texts[t].text = text_of(member->bytes);
-        if (str_equal(member->name, STR("latitude")))
-            has_latitude = degrees_of(member, 90, &location->latitude);
-        else if (str_equal(member->name, STR("longitude")))
-            has_longitude = degrees_of(member, 180, &location->longitude);
+    plain->is_plain = mmdb_members(&mmdb->db, offset, members, &count);
+    for (size_t i = 0; i < FIELDS; i++)
+        plain->values[i] = MMDB_NONE;
+    for (size_t i = 0; plain->is_plain && i < count; i++) {
+        enum field field = field_of(mmdb, members[i].name, i);
+        if (field != FIELDS)
+            plain->values[field] = members[i].value;
     }
-    location->has_point = has_latitude && has_longitude;
+}
+
+/* False: the record is not as plain as it was thought to be. */
+static bool
+read_plain(const struct mmdb *mmdb, const struct plain *plain, struct event_location *location)
+{
+    struct str *const texts[] = {[COUNTRY] = &location->country,
+                                 [REGION] = &location->region,
+                                 [CITY] = &location->city,
+                                 [POSTAL_CODE] = &location->postal_code,
+                                 [TIME_ZONE] = &location->time_zone};
+    bool points[FIELDS] = {false};
+    if (!plain->is_plain)
+        return false;
+    for (enum field field = 0; field < FIELDS; field++) {
+        enum mmdb_kind kind;
+        struct str bytes;
+        if (plain->values[field] == MMDB_NONE)
+            continue;
+        if (!mmdb_scalar(&mmdb->db, plain->values[field], &kind, &bytes))
+            return false;
+        if (field == LATITUDE)
+            points[field] = degrees_of(kind, bytes, 90, &location->latitude);
+        else if (field == LONGITUDE)
+            points[field] = degrees_of(kind, bytes, 180, &location->longitude);
+        else if (kind == MMDB_STRING)
+            *texts[field] = text_of(bytes);
+    }
+    location->has_point = points[LATITUDE] && points[LONGITUDE];
     return true;
 }
 
@@ -337,19 +380,18 @@ read_nested(MMDB_entry_s entry, struct event_location *location)
         get_degrees(entry, PATH("location", "longitude"), 180, &location->longitude);
 }
 
-bool
-mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
-                struct event_location *location_out)
+static bool
+read_place(const struct mmdb *mmdb, uint32_t offset, const struct plain *plain,
+           struct event_location *location_out)
 {
     struct event_location location = {0};
-    MMDB_entry_s entry;
-
-    if (!find_entry(mmdb, address, &entry))
-        return false;
-    if (mmdb->schema == MMDB_FLAT && !read_plain(mmdb, entry, &location))
-        read_flat(entry, &location);
-    else if (mmdb->schema != MMDB_FLAT)
+    MMDB_entry_s entry = {&mmdb->db, offset};
+    if (mmdb->schema != MMDB_FLAT) {
         read_nested(entry, &location);
+    } else if (!read_plain(mmdb, plain, &location)) {
+        location = (struct event_location){0};
+        read_flat(entry, &location);
+    }
     if (str_equal(location.country, STR("ZZ"))) /* the standard's own word for unknown */
         location.country = (struct str){0};
     location.known = location.country.ptr != NULL || location.city.ptr != NULL ||
@@ -359,13 +401,50 @@ mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
     return location.known;
 }
 
+void
+mmdb_find_places(const struct mmdb *mmdb, struct mmdb_search *searches, size_t count)
+{
+    const struct address *addresses[MMDB_TOGETHER];
+    uint32_t offsets[MMDB_TOGETHER];
+    size_t which[MMDB_TOGETHER], wanted = 0;
+    struct plain plain[MMDB_TOGETHER];
+    must(count <= MMDB_TOGETHER);
+    for (size_t i = 0; i < count; i++) {
+        if (searches[i].found)
+            continue;
+        which[wanted] = i;
+        addresses[wanted++] = searches[i].address;
+    }
+    if (wanted == 0)
+        return;
+    lookup_find(mmdb, addresses, wanted, offsets);
+    for (size_t i = 0; i < wanted; i++)
+        if (offsets[i] != MMDB_NONE && mmdb->schema == MMDB_FLAT)
+            find_plain(mmdb, offsets[i], &plain[i]);
+    for (size_t i = 0; i < wanted; i++)
+        searches[which[i]].found =
+            offsets[i] != MMDB_NONE &&
+            read_place(mmdb, offsets[i], &plain[i], searches[which[i]].location);
+}
+
+bool
+mmdb_find_place(const struct mmdb *mmdb, const struct address *address,
+                struct event_location *location_out)
+{
+    struct mmdb_search search = {.address = address, .location = location_out};
+    mmdb_find_places(mmdb, &search, 1);
+    return search.found;
+}
+
 bool
 mmdb_find_network(const struct mmdb *mmdb, const struct address *address, int64_t *asn_out,
                   struct str *org_out)
 {
-    MMDB_entry_s entry;
-    if (!find_entry(mmdb, address, &entry))
+    uint32_t offset;
+    lookup_find(mmdb, &address, 1, &offset);
+    if (offset == MMDB_NONE)
         return false;
+    MMDB_entry_s entry = {&mmdb->db, offset};
     int64_t asn = get_asn(entry, PATH("autonomous_system_number"));
     struct str org = get_text(entry, PATH("autonomous_system_organization"));
     if (asn == 0)

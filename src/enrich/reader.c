@@ -1,7 +1,7 @@
 /* reader - one thread's way into the files: its reference on the snapshot and its caches.
  *
  * People sign in again from where they did, and with what: both answers are kept per thread, in
- * tables of fixed size. A new answer takes the older place of the two that its hash allows. A new
+ * tables of fixed size. A new answer takes the oldest of the places that its hash allows. A new
  * snapshot empties them. */
 #include "enrich/enrich_priv.h"
 
@@ -12,13 +12,18 @@
 #include <string.h>
 
 enum {
-    ADDRESS_SETS = 2048, /* of two: 4,096 addresses */
-    AGENT_SETS = 2048,   /* of two: 4,096 user agents */
-    WAYS = 2
+    WAYS = 8,
+    ADDRESS_SETS = 512, /* 4,096 addresses */
+    AGENT_SETS = 512    /* 4,096 user agents */
+};
+
+/* Which places of a set are taken, and by what: most that are not meant are told by their tag. */
+struct set {
+    uint32_t tags[WAYS]; /* of hashes, never 0; 0: free */
+    uint32_t next;       /* the oldest */
 };
 
 struct address_entry {
-    bool used;
     struct address address;
     struct event_location location; /* strings belong to the snapshot */
     int64_t asn;
@@ -27,11 +32,9 @@ struct address_entry {
 };
 
 struct agent_entry {
-    bool used;
-    unsigned short text_len, browser_len, os_len;
     struct str type;
-    char text[USER_AGENT_MAX];
-    char browser[DEVICE_NAME_MAX], os[DEVICE_NAME_MAX];
+    unsigned short text_len, browser_len, os_len;
+    char texts[2 * DEVICE_NAME_MAX + USER_AGENT_MAX]; /* browser, os, text, one behind the other */
 };
 
 struct enrich_reader {
@@ -40,6 +43,7 @@ struct enrich_reader {
     uint64_t seed;                  /* the sender chooses the texts, but not where they go */
     struct device_scratch *scratch; /* NULL without devices */
     struct device device;           /* the one found last */
+    struct set address_sets[ADDRESS_SETS], agent_sets[AGENT_SETS];
     struct address_entry (*addresses)[WAYS];
     struct agent_entry (*agents)[WAYS];
 };
@@ -52,6 +56,8 @@ begin_snapshot(struct enrich_reader *reader)
         reader->scratch = device_scratch_new(reader->snapshot->devices);
     reader->addresses = base_alloc(ADDRESS_SETS, sizeof *reader->addresses);
     reader->agents = base_alloc(AGENT_SETS, sizeof *reader->agents);
+    memset(reader->address_sets, 0, sizeof reader->address_sets);
+    memset(reader->agent_sets, 0, sizeof reader->agent_sets);
 }
 
 static void
@@ -93,48 +99,127 @@ enrich_refresh(struct enrich_reader *reader)
     begin_snapshot(reader);
 }
 
-/* -- addresses ------------------------------------------------------------------- */
+/* -- sets ------------------------------------------------------------------------ */
 
-static void
-look_up(const struct snapshot *snapshot, const struct address *address, struct address_entry *entry)
+static uint32_t
+tag_of(uint64_t hash)
 {
-    const struct place *place =
-        snapshot->places == NULL ? NULL : places_find(snapshot->places, address);
-    bool public = address_is_public(address);
-
-    *entry = (struct address_entry){.used = true, .address = *address};
-    if (place != NULL) {
-        entry->location = place->location;
-        entry->name = place->name;
-    }
-    for (size_t i = 0; public && place == NULL && i < snapshot->geo_count; i++)
-        if (mmdb_find_place(snapshot->geo[i], address, &entry->location))
-            break;
-    if (public && snapshot->asn != NULL)
-        (void)mmdb_find_network(snapshot->asn, address, &entry->asn, &entry->org);
-    if (snapshot->lists != NULL)
-        entry->lists = lists_find(snapshot->lists, address);
+    return (uint32_t)(hash >> 32) | 1;
 }
 
-static bool
-is_same(const struct address_entry *entry, const struct address *address)
+/* The next place from `way` on that may be it; WAYS: there is none. */
+static size_t
+next_way(const struct set *set, uint32_t tag, size_t way)
 {
-    return entry->used && entry->address.is_v4 == address->is_v4 &&
-           memcmp(entry->address.bytes, address->bytes, sizeof address->bytes) == 0;
+    while (way < WAYS && set->tags[way] != tag)
+        way++;
+    return way;
+}
+
+static size_t
+take_way(struct set *set, uint32_t tag)
+{
+    size_t way = set->next++ % WAYS;
+    set->tags[way] = tag;
+    return way;
+}
+
+/* -- addresses ------------------------------------------------------------------- */
+
+/* Of entries that have their addresses, MMDB_TOGETHER at most. */
+static void
+look_up(const struct snapshot *snapshot, struct address_entry *entries, size_t count)
+{
+    struct mmdb_search searches[MMDB_TOGETHER];
+    size_t search_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct address_entry *entry = &entries[i];
+        const struct address *address = &entry->address;
+        const struct place *place =
+            snapshot->places == NULL ? NULL : places_find(snapshot->places, address);
+        bool public = address_is_public(address);
+        if (place != NULL) {
+            entry->location = place->location;
+            entry->name = place->name;
+        } else if (public) {
+            searches[search_count++] =
+                (struct mmdb_search){.address = address, .location = &entry->location};
+        }
+        if (public && snapshot->asn != NULL)
+            (void)mmdb_find_network(snapshot->asn, address, &entry->asn, &entry->org);
+        if (snapshot->lists != NULL)
+            entry->lists = lists_find(snapshot->lists, address);
+    }
+    for (size_t i = 0; i < snapshot->geo_count; i++)
+        mmdb_find_places(snapshot->geo[i], searches, search_count);
+}
+
+static uint64_t
+hash_address(const struct enrich_reader *reader, const struct address *address)
+{
+    return hash64(reader->seed, address->bytes, sizeof address->bytes);
 }
 
 static const struct address_entry *
-find_address(struct enrich_reader *reader, const struct address *address)
+find_address(const struct enrich_reader *reader, const struct address *address, uint64_t hash)
 {
-    uint64_t hash = hash64(reader->seed, address->bytes, sizeof address->bytes);
-    struct address_entry *set = reader->addresses[hash % ADDRESS_SETS];
-    if (is_same(&set[0], address))
-        return &set[0];
-    if (is_same(&set[1], address))
-        return &set[1];
-    set[1] = set[0];
-    look_up(reader->snapshot, address, &set[0]);
-    return &set[0];
+    const struct set *set = &reader->address_sets[hash % ADDRESS_SETS];
+    const struct address_entry *entries = reader->addresses[hash % ADDRESS_SETS];
+    uint32_t tag = tag_of(hash);
+    for (size_t way = next_way(set, tag, 0); way < WAYS; way = next_way(set, tag, way + 1))
+        if (entries[way].address.is_v4 == address->is_v4 &&
+            memcmp(entries[way].address.bytes, address->bytes, sizeof address->bytes) == 0)
+            return &entries[way];
+    return NULL;
+}
+
+static const struct address_entry *
+keep_address(struct enrich_reader *reader, const struct address_entry *fresh)
+{
+    uint64_t hash = hash_address(reader, &fresh->address);
+    size_t way = take_way(&reader->address_sets[hash % ADDRESS_SETS], tag_of(hash));
+    struct address_entry *entry = &reader->addresses[hash % ADDRESS_SETS][way];
+    *entry = *fresh;
+    return entry;
+}
+
+static void
+look_up_and_keep(struct enrich_reader *reader, struct address_entry *fresh, size_t count)
+{
+    look_up(reader->snapshot, fresh, count);
+    for (size_t i = 0; i < count; i++)
+        (void)keep_address(reader, &fresh[i]);
+}
+
+static void
+warm_addresses(struct enrich_reader *reader, const struct event *const *events, size_t count)
+{
+    struct address_entry fresh[MMDB_TOGETHER];
+    size_t fresh_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const struct address *address = &events[i]->address;
+        if (!events[i]->has_address ||
+            find_address(reader, address, hash_address(reader, address)) != NULL)
+            continue;
+        fresh[fresh_count++] = (struct address_entry){.address = *address};
+        if (fresh_count == MMDB_TOGETHER) {
+            look_up_and_keep(reader, fresh, fresh_count);
+            fresh_count = 0;
+        }
+    }
+    look_up_and_keep(reader, fresh, fresh_count);
+}
+
+static const struct address_entry *
+need_address(struct enrich_reader *reader, const struct address *address)
+{
+    const struct address_entry *found =
+        find_address(reader, address, hash_address(reader, address));
+    if (found != NULL)
+        return found;
+    struct address_entry fresh = {.address = *address};
+    look_up(reader->snapshot, &fresh, 1);
+    return keep_address(reader, &fresh);
 }
 
 /* Moves the string into `*room`, which has been counted for it. */
@@ -182,7 +267,7 @@ copy_lists(const struct snapshot *snapshot, uint64_t set, struct arena *arena,
 static bool
 fill_address(struct enrich_reader *reader, struct arena *arena, struct event *event)
 {
-    const struct address_entry *entry = find_address(reader, &event->address);
+    const struct address_entry *entry = need_address(reader, &event->address);
     struct event_location *location = &event->location;
     struct event_network *network = &event->network;
 
@@ -200,40 +285,71 @@ fill_address(struct enrich_reader *reader, struct arena *arena, struct event *ev
 
 /* -- user agents -------------------------------------------------------------------- */
 
+static struct str
+browser_of(const struct agent_entry *entry)
+{
+    return (struct str){entry->texts, entry->browser_len};
+}
+
+static struct str
+os_of(const struct agent_entry *entry)
+{
+    return (struct str){entry->texts + entry->browser_len, entry->os_len};
+}
+
+static struct str
+text_of(const struct agent_entry *entry)
+{
+    return (struct str){entry->texts + entry->browser_len + entry->os_len, entry->text_len};
+}
+
 static void
 find_out(struct enrich_reader *reader, struct str text, struct agent_entry *entry)
 {
     struct device *device = &reader->device;
     devices_find(reader->snapshot->devices, reader->scratch, text, false, device);
-    entry->used = true;
-    entry->text_len = (unsigned short)text.len;
-    memcpy(entry->text, text.ptr, text.len);
-    entry->browser_len = device->len[DEVICE_BROWSER];
-    memcpy(entry->browser, device->name[DEVICE_BROWSER], entry->browser_len);
-    entry->os_len = device->len[DEVICE_OS];
-    memcpy(entry->os, device->name[DEVICE_OS], entry->os_len);
     entry->type = device->type;
+    entry->browser_len = device->len[DEVICE_BROWSER];
+    entry->os_len = device->len[DEVICE_OS];
+    entry->text_len = (unsigned short)text.len;
+    char *at = entry->texts;
+    memcpy(at, device->name[DEVICE_BROWSER], entry->browser_len);
+    memcpy(at += entry->browser_len, device->name[DEVICE_OS], entry->os_len);
+    memcpy(at + entry->os_len, text.ptr, text.len);
 }
 
-static bool
-has_text(const struct agent_entry *entry, struct str text)
+static uint64_t
+hash_agent(const struct enrich_reader *reader, struct str text)
 {
-    return entry->used && str_equal((struct str){entry->text, entry->text_len}, text);
+    return hash64(reader->seed, text.ptr, text.len);
+}
+
+static void
+warm_agent(const struct enrich_reader *reader, struct str text)
+{
+    enum { LINE = 64, LINES = 4 };
+    uint64_t hash = hash_agent(reader, text);
+    size_t way = next_way(&reader->agent_sets[hash % AGENT_SETS], tag_of(hash), 0);
+    if (way == WAYS)
+        return;
+    const char *entry = (const char *)&reader->agents[hash % AGENT_SETS][way];
+    for (size_t line = 0; line < LINES; line++)
+        __builtin_prefetch(entry + line * LINE);
 }
 
 static const struct agent_entry *
-find_agent(struct enrich_reader *reader, struct str text)
+need_agent(struct enrich_reader *reader, struct str text)
 {
-    uint64_t hash = hash64(reader->seed, text.ptr, text.len);
-    struct agent_entry *set = reader->agents[hash % AGENT_SETS];
-    if (has_text(&set[0], text))
-        return &set[0];
-    if (has_text(&set[1], text))
-        return &set[1];
-    if (set[0].used)
-        set[1] = set[0];
-    find_out(reader, text, &set[0]);
-    return &set[0];
+    uint64_t hash = hash_agent(reader, text);
+    struct set *set = &reader->agent_sets[hash % AGENT_SETS];
+    struct agent_entry *entries = reader->agents[hash % AGENT_SETS];
+    uint32_t tag = tag_of(hash);
+    for (size_t way = next_way(set, tag, 0); way < WAYS; way = next_way(set, tag, way + 1))
+        if (str_equal(text_of(&entries[way]), text))
+            return &entries[way];
+    struct agent_entry *entry = &entries[take_way(set, tag)];
+    find_out(reader, text, entry);
+    return entry;
 }
 
 static bool
@@ -241,14 +357,23 @@ fill_device(struct enrich_reader *reader, struct arena *arena, struct event *eve
 {
     struct event_device *device = &event->device;
     const struct agent_entry *entry =
-        find_agent(reader, utf8_cut(event->user_agent, USER_AGENT_MAX));
+        need_agent(reader, utf8_cut(event->user_agent, USER_AGENT_MAX));
     struct str *const texts[] = {&device->browser, &device->os};
 
     device->known = true;
-    device->browser = (struct str){entry->browser, entry->browser_len};
-    device->os = (struct str){entry->os, entry->os_len};
+    device->browser = browser_of(entry);
+    device->os = os_of(entry);
     device->type = entry->type;
     return settle_all(texts, COUNT_OF(texts), arena);
+}
+
+void
+enrich_warm(struct enrich_reader *reader, const struct event *const *events, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (events[i]->user_agent.len > 0 && reader->snapshot->devices != NULL)
+            warm_agent(reader, utf8_cut(events[i]->user_agent, USER_AGENT_MAX));
+    warm_addresses(reader, events, count);
 }
 
 bool

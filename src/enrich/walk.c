@@ -203,28 +203,8 @@ struct step {
     uint32_t node;
     unsigned side;        /* 0, 1: that child is next; 2: both done */
     unsigned char height; /* of the children so far */
-    uint64_t records[2];
+    uint32_t records[2];
 };
-
-/* Both records of a node. With 28 bits they share the byte in the middle. The library's own reader
- * does the same in three times the time, and there are millions. */
-static void
-read_node(const MMDB_s *db, uint32_t node, uint64_t records[static 2])
-{
-    const uint8_t *at = db->file_content + (size_t)node * db->full_record_byte_size;
-    uint32_t left = (uint32_t)at[0] << 16 | (uint32_t)at[1] << 8 | at[2];
-    if (db->metadata.record_size == 24) {
-        records[0] = left;
-        records[1] = (uint32_t)at[3] << 16 | (uint32_t)at[4] << 8 | at[5];
-    } else if (db->metadata.record_size == 28) {
-        records[0] = (uint32_t)(at[3] & 0xf0) << 20 | left;
-        records[1] =
-            (uint32_t)(at[3] & 0x0f) << 24 | (uint32_t)at[4] << 16 | (uint32_t)at[5] << 8 | at[6];
-    } else {
-        records[0] = left << 8 | at[3];
-        records[1] = (uint32_t)at[4] << 24 | (uint32_t)at[5] << 16 | (uint32_t)at[6] << 8 | at[7];
-    }
-}
 
 static void
 enter(struct walk *walk, struct step *step, uint32_t node)
@@ -232,7 +212,7 @@ enter(struct walk *walk, struct step *step, uint32_t node)
     step->node = node;
     step->side = 0;
     step->height = 0;
-    read_node(walk->db, node, step->records);
+    mmdb_read_node(walk->db, node, step->records);
     walk->height[node] = ON_PATH;
 }
 
@@ -241,7 +221,7 @@ static bool
 look_at_child(struct walk *walk, struct step *step, uint64_t *seen, bool *down_out)
 {
     uint32_t node_count = walk->db->metadata.node_count;
-    uint64_t record = step->records[step->side];
+    uint32_t record = step->records[step->side];
 
     *down_out = false;
     if (record > node_count && !check_record(walk, record, seen))
@@ -281,7 +261,7 @@ walk_tree(struct walk *walk, uint64_t *seen)
         if (walk->enough)
             return true;
         if (down) {
-            uint32_t child = (uint32_t)top->records[top->side];
+            uint32_t child = top->records[top->side];
             if (depth == bits)
                 return damaged(walk, "too deep at node", child);
             enter(walk, &stack[depth++], child);
@@ -319,49 +299,57 @@ mmdb_walk(const MMDB_s *db, bool (*see)(void *self, const MMDB_s *db, uint32_t o
 
 /* -- one record --------------------------------------------------------------------- */
 
-/* A name or a value, wherever it lies; `*at` moves on to what follows it here. */
+/* Where a name or a value lies; `*at` moves on to what follows it here. */
 static bool
-read_scalar(const MMDB_s *db, uint32_t *at, struct value *value)
+place_scalar(const MMDB_s *db, uint32_t *at, uint32_t *offset_out)
 {
-    if (!read_control(db, *at, value))
+    struct value value;
+    if (!read_control(db, *at, &value))
         return false;
-    uint32_t here = value->next;
-    bool elsewhere = value->type == VALUE_POINTER;
-    if (elsewhere && !read_control(db, value->target, value))
+    if (value.type == VALUE_POINTER) {
+        *offset_out = value.target;
+        *at = value.next;
+        return true;
+    }
+    uint32_t bytes = value.type == VALUE_BOOL ? 0 : value.size;
+    if (value.type == VALUE_MAP || value.type == VALUE_ARRAY ||
+        bytes > db->data_section_size - value.next)
         return false;
-    if (value->type == VALUE_POINTER || value->type == VALUE_MAP || value->type == VALUE_ARRAY)
-        return false;
-    uint32_t bytes = value->type == VALUE_BOOL ? 0 : value->size;
-    if (bytes > db->data_section_size - value->next)
-        return false;
-    *at = elsewhere ? here : value->next + bytes;
+    *offset_out = *at;
+    *at = value.next + bytes;
     return true;
-}
-
-static struct str
-bytes_of(const MMDB_s *db, const struct value *value)
-{
-    return (struct str){(const char *)db->data_section + value->next, value->size};
 }
 
 bool
 mmdb_members(const MMDB_s *db, uint32_t offset, struct mmdb_member members[static MMDB_MEMBERS_MAX],
              size_t *count_out)
 {
-    static const enum mmdb_kind kinds[] = {
-        [VALUE_STRING] = MMDB_STRING, [VALUE_DOUBLE] = MMDB_DOUBLE, [VALUE_FLOAT] = MMDB_FLOAT};
-    struct value map, name, value;
+    struct value map;
     if (!read_control(db, offset, &map) || map.type != VALUE_MAP || map.size > MMDB_MEMBERS_MAX)
         return false;
     uint32_t at = map.next;
     for (uint32_t i = 0; i < map.size; i++) {
-        if (!read_scalar(db, &at, &name) || name.type != VALUE_STRING ||
-            !read_scalar(db, &at, &value))
+        if (!place_scalar(db, &at, &members[i].name) || !place_scalar(db, &at, &members[i].value))
             return false;
-        members[i].name = bytes_of(db, &name);
-        members[i].kind = (size_t)value.type < COUNT_OF(kinds) ? kinds[value.type] : MMDB_OTHER;
-        members[i].bytes = bytes_of(db, &value);
+        __builtin_prefetch(db->data_section + members[i].value);
     }
     *count_out = map.size;
+    return true;
+}
+
+bool
+mmdb_scalar(const MMDB_s *db, uint32_t offset, enum mmdb_kind *kind_out, struct str *bytes_out)
+{
+    static const enum mmdb_kind kinds[] = {
+        [VALUE_STRING] = MMDB_STRING, [VALUE_DOUBLE] = MMDB_DOUBLE, [VALUE_FLOAT] = MMDB_FLOAT};
+    struct value value;
+    if (!read_control(db, offset, &value) || value.type == VALUE_POINTER ||
+        value.type == VALUE_MAP || value.type == VALUE_ARRAY)
+        return false;
+    uint32_t bytes = value.type == VALUE_BOOL ? 0 : value.size;
+    if (bytes > db->data_section_size - value.next)
+        return false;
+    *kind_out = (size_t)value.type < COUNT_OF(kinds) ? kinds[value.type] : MMDB_OTHER;
+    *bytes_out = (struct str){(const char *)db->data_section + value.next, bytes};
     return true;
 }
