@@ -62,8 +62,9 @@ bool detect_rule_is_late(const struct detect_rule *rule);
 struct detect_cell {
     uint32_t references; /* atomic */
     uint32_t subject_len, state_len;
-    uint64_t stamp; /* position of the event that made it: the order in which subjects go */
-    char bytes[];   /* subject, then state */
+    uint32_t state_room; /* there is memory for so much */
+    uint64_t stamp;      /* position of the event that made it: the order in which subjects go */
+    char bytes[];        /* subject, then state */
 };
 /* With one reference. */
 struct detect_cell *detect_cell_new(struct str subject, struct str state, uint64_t stamp);
@@ -112,7 +113,11 @@ bool detect_try(const struct detect_rule *rule, struct detect_table *table,
 /* Asks the processor for the states that these steps will want, so that memory is waited for once
  * and not for each. Changes nothing, and no step needs it; looks at DETECT_WARM events at most. */
 #define DETECT_WARM 16
-void detect_warm(const struct detect_rule *rule, const struct detect_table *table,
+struct detect_pair {
+    const struct detect_rule *rule;
+    const struct detect_table *table;
+};
+void detect_warm(const struct detect_pair *pairs, size_t pair_count,
                  const struct event *const *events, size_t count);
 
 /* Quick look whether the rule sees the event at all. */

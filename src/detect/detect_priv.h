@@ -11,6 +11,8 @@
 #include "detect/detect.h"
 #include "model/limits.h"
 
+#include <endian.h>
+
 #define NOT_GIVEN          INT64_MIN /* an integer condition without a value */
 #define CONDITION_LIST_MAX 1000      /* items of any list */
 #define CONDITIONS_MAX     65536     /* bytes of a rule's conditions, canonical form */
@@ -180,22 +182,70 @@ void group_write(struct buffer *out, const struct fields *fields, const struct e
 struct state_reader {
     const unsigned char *at, *end;
 };
-struct state_reader state_read(struct str state); /* absent: empty */
-uint64_t state_take_count(struct state_reader *reader);
-int64_t state_take_time(struct state_reader *reader);
-double state_take_double(struct state_reader *reader);
-struct str state_take_text(struct state_reader *reader); /* an empty one is absent */
-struct str state_take_bytes(struct state_reader *reader, size_t len);
-
 struct state_writer {
     unsigned char *bytes;
     size_t len, cap;
 };
-void state_put_count(struct state_writer *writer, uint64_t count); /* 7 bits a byte */
+uint64_t state_take_long_count(struct state_reader *reader);
+void state_put_count(struct state_writer *writer, uint64_t count);
 void state_put_time(struct state_writer *writer, int64_t time_us);
 void state_put_double(struct state_writer *writer, double number);
 void state_put_text(struct state_writer *writer, struct str text);
 void state_put_bytes(struct state_writer *writer, const void *bytes, size_t len);
+
+/* Every step reads its state: inline. */
+static inline struct state_reader
+state_read(struct str state) /* absent: empty */
+{
+    const unsigned char *at = (const unsigned char *)state.ptr;
+    return (struct state_reader){at, at == NULL ? at : at + state.len};
+}
+
+static inline uint64_t
+state_take_count(struct state_reader *reader)
+{
+    must(reader->at < reader->end);
+    return *reader->at < 0x80 ? *reader->at++ : state_take_long_count(reader);
+}
+
+static inline struct str
+state_take_bytes(struct state_reader *reader, size_t len)
+{
+    must((size_t)(reader->end - reader->at) >= len);
+    struct str bytes = {(const char *)reader->at, len};
+    reader->at += len;
+    return bytes;
+}
+
+static inline uint64_t
+state_take_word(struct state_reader *reader)
+{
+    uint64_t word;
+    memcpy(&word, state_take_bytes(reader, sizeof word).ptr, sizeof word);
+    return le64toh(word);
+}
+
+static inline int64_t
+state_take_time(struct state_reader *reader)
+{
+    return (int64_t)state_take_word(reader);
+}
+
+static inline double
+state_take_double(struct state_reader *reader)
+{
+    uint64_t word = state_take_word(reader);
+    double number;
+    memcpy(&number, &word, sizeof number);
+    return number;
+}
+
+static inline struct str
+state_take_text(struct state_reader *reader) /* an empty one is absent */
+{
+    struct str text = state_take_bytes(reader, state_take_count(reader));
+    return text.len == 0 ? (struct str){0} : text;
+}
 
 /* -- a step -------------------------------------------------------------------------------- */
 
@@ -262,11 +312,20 @@ bool rule_conditions_read(struct reading *reading, const struct detector *type,
                           const struct json *sent, struct filter *filter_out, void **conditions_out,
                           struct json *whole_out) MUST_USE;
 
-/* Puts what the fold made of a subject: as detect_table_put, but makes the cell itself. */
-/* Fetches what lies on the way to these subjects, all of them a stage at a time. */
 uint32_t table_hash(const struct detect_table *table, struct str subject);
-void table_warm(const struct detect_table *table, const uint32_t *hashes, size_t count);
-void table_store(struct detect_table *table, struct str subject, struct str state, uint64_t stamp);
+/* Fetches what lies on the way to these subjects. */
+enum table_stage { TABLE_BUCKETS, TABLE_NODES, TABLE_CELLS, TABLE_STAGES };
+void table_warm(const struct detect_table *table, enum table_stage stage, const uint32_t *hashes,
+                size_t count);
+/* Where a subject is, or would be; good until the table changes. */
+struct table_spot {
+    uint32_t hash, node;
+    const struct detect_cell *cell; /* NULL: it is not there */
+};
+struct table_spot table_find(const struct detect_table *table, struct str subject);
+/* Puts what the fold made of a subject: as detect_table_put, but makes the cell itself. */
+void table_store(struct detect_table *table, const struct table_spot *spot, struct str subject,
+                 struct str state, uint64_t stamp);
 struct state_writer table_scratch(struct detect_table *table); /* room for one state */
 void table_count_late(struct detect_table *table);
 

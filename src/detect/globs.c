@@ -92,18 +92,53 @@ globs_match(const struct globs *globs, struct str text)
     return false;
 }
 
+/* Which pairs of bytes stand side by side in a text, by a bit for about each. */
+enum { PAIR_BITS = 1024 };
+struct pairs {
+    uint64_t bits[PAIR_BITS / 64];
+};
+
+static unsigned
+pair_at(const char *at)
+{
+    return ((unsigned char)at[0] * 37u + (unsigned char)at[1]) % PAIR_BITS;
+}
+
+static bool
+has_pair(const struct pairs *pairs, const char *at)
+{
+    unsigned pair = pair_at(at);
+    return (pairs->bits[pair / 64] >> pair % 64 & 1) != 0;
+}
+
+/* What lies inside cannot, if its first pair or its last does not: that is all that most patterns
+ * cost. */
+static bool
+may_match(const struct glob *glob, const struct pairs *pairs)
+{
+    struct str needle = glob->needle;
+    return glob->shape != GLOB_INSIDE || needle.len < 2 ||
+           (has_pair(pairs, needle.ptr) && has_pair(pairs, needle.ptr + needle.len - 2));
+}
+
 const struct glob *
 globs_match_agent(const struct globs *globs, struct str agent)
 {
     char small[LIMIT_STRING_BYTES];
     struct str text = {small, agent.len < sizeof small ? agent.len : sizeof small};
+    struct pairs pairs = {{0}};
     if (globs->count == 0)
         return NULL;
     for (size_t i = 0; i < text.len; i++)
         small[i] = lower(agent.ptr[i]);
+    for (size_t i = 0; i + 1 < text.len; i++) {
+        unsigned pair = pair_at(small + i);
+        pairs.bits[pair / 64] |= (uint64_t)1 << pair % 64;
+    }
     for (size_t i = 0; i < globs->count; i++) {
         const struct glob *glob = &globs->items[i];
-        if (glob->shape == GLOB_OTHER ? glob_match_nocase(glob->text, text) : matches(glob, text))
+        if (may_match(glob, &pairs) &&
+            (glob->shape == GLOB_OTHER ? glob_match_nocase(glob->text, text) : matches(glob, text)))
             return glob;
     }
     return NULL;

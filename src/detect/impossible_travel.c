@@ -159,13 +159,18 @@ place_of(const struct event *event, struct place *place_out)
 static struct str
 habit_name(const struct place *place, char room[static HABIT_MAX])
 {
-    int len =
-        place->city.len > 0
-            ? snprintf(room, HABIT_MAX, "%.*s/%.*s", STR_ARG(place->country), STR_ARG(place->city))
-            : snprintf(room, HABIT_MAX, "%.*s/%.0f,%.0f", STR_ARG(place->country),
-                       round(place->latitude) + 0.0, round(place->longitude) + 0.0);
-    must(len > 0 && len < HABIT_MAX);
-    return (struct str){room, (size_t)len};
+    size_t len = place->country.len;
+    if (len > 0)
+        memcpy(room, place->country.ptr, len);
+    room[len++] = '/';
+    if (place->city.len > 0) {
+        memcpy(room + len, place->city.ptr, place->city.len);
+        return (struct str){room, len + place->city.len};
+    }
+    int more = snprintf(room + len, HABIT_MAX - len, "%.0f,%.0f", round(place->latitude) + 0.0,
+                        round(place->longitude) + 0.0);
+    must(more > 0 && len + (size_t)more < HABIT_MAX);
+    return (struct str){room, len + (size_t)more};
 }
 
 static struct habit *

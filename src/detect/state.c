@@ -5,15 +5,8 @@
 
 #include <string.h>
 
-struct state_reader
-state_read(struct str state)
-{
-    const unsigned char *at = (const unsigned char *)state.ptr;
-    return (struct state_reader){at, at == NULL ? at : at + state.len};
-}
-
 uint64_t
-state_take_count(struct state_reader *reader)
+state_take_long_count(struct state_reader *reader)
 {
     uint64_t count = 0;
     for (unsigned shift = 0;; shift += 7) {
@@ -23,48 +16,6 @@ state_take_count(struct state_reader *reader)
         if (byte < 0x80)
             return count;
     }
-}
-
-static uint64_t
-take_word(struct state_reader *reader)
-{
-    uint64_t word = 0;
-    must(reader->end - reader->at >= 8);
-    for (unsigned i = 0; i < 8; i++)
-        word |= (uint64_t)reader->at[i] << (8 * i);
-    reader->at += 8;
-    return word;
-}
-
-int64_t
-state_take_time(struct state_reader *reader)
-{
-    return (int64_t)take_word(reader);
-}
-
-double
-state_take_double(struct state_reader *reader)
-{
-    uint64_t word = take_word(reader);
-    double number;
-    memcpy(&number, &word, sizeof number);
-    return number;
-}
-
-struct str
-state_take_bytes(struct state_reader *reader, size_t len)
-{
-    must((size_t)(reader->end - reader->at) >= len);
-    struct str bytes = {(const char *)reader->at, len};
-    reader->at += len;
-    return bytes;
-}
-
-struct str
-state_take_text(struct state_reader *reader)
-{
-    struct str text = state_take_bytes(reader, state_take_count(reader));
-    return text.len == 0 ? (struct str){0} : text;
 }
 
 static unsigned char *
@@ -87,9 +38,8 @@ state_put_count(struct state_writer *writer, uint64_t count)
 static void
 put_word(struct state_writer *writer, uint64_t word)
 {
-    unsigned char *at = reserve(writer, 8);
-    for (unsigned i = 0; i < 8; i++)
-        at[i] = (unsigned char)(word >> (8 * i));
+    word = htole64(word);
+    memcpy(reserve(writer, sizeof word), &word, sizeof word);
 }
 
 void

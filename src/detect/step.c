@@ -43,6 +43,15 @@ detect_sees(const struct detect_rule *rule, const struct event *event)
     return rule->filter.exclude == NULL || !exclude_holds(rule->filter.exclude, event);
 }
 
+/* Not by clearing all of it: most steps need little. */
+static void
+fold_begin(struct fold *fold, bool wanted)
+{
+    fold->old = (struct str){0};
+    fold->changed = fold->fired = fold->dropped = false;
+    fold->wanted = wanted;
+}
+
 bool
 fold_fires(struct fold *fold)
 {
@@ -90,8 +99,8 @@ holds_back(const struct detect_rule *rule, const struct cooldown *cooldown, int6
 
 /* The state begins HEAD_MAX into the scratch memory; its head is put right before it. */
 static void
-store(const struct walk *walk, struct str subject, const struct cooldown *cooldown,
-      const struct fold *fold)
+store(const struct walk *walk, const struct table_spot *spot, struct str subject,
+      const struct cooldown *cooldown, const struct fold *fold)
 {
     unsigned char head[HEAD_MAX];
     struct state_writer writer = {head, 0, sizeof head};
@@ -110,7 +119,7 @@ store(const struct walk *walk, struct str subject, const struct cooldown *cooldo
             memcpy(fold->out.bytes, fold->old.ptr, len);
     }
     memcpy(begin, head, writer.len);
-    table_store(walk->table, subject, (struct str){(const char *)begin, writer.len + len},
+    table_store(walk->table, spot, subject, (struct str){(const char *)begin, writer.len + len},
                 (uint64_t)walk->event->created_at);
 }
 
@@ -146,7 +155,8 @@ step_one(const struct walk *walk, const struct detect_rule *rule, int prefix, st
     if (!find_subject(rule, prefix, walk->event, &room, &subject))
         return verdict;
     int64_t now = walk->event->occurred_at;
-    struct cooldown cooldown = read_cooldown(detect_table_get(walk->table, subject), &fold->old);
+    struct table_spot spot = table_find(walk->table, subject);
+    struct cooldown cooldown = read_cooldown(spot.cell, &fold->old);
     bool raises = !walk->quiet && !holds_back(rule, &cooldown, now);
     struct state_writer scratch = table_scratch(walk->table);
     fold->rule = rule;
@@ -166,7 +176,7 @@ step_one(const struct walk *walk, const struct detect_rule *rule, int prefix, st
         cooldown.held++;
     /* No step reads a subject twice, so what is not kept is not missed either. */
     if ((fold->changed || keeps) && !walk->tries)
-        store(walk, subject, &cooldown, fold);
+        store(walk, &spot, subject, &cooldown, fold);
     return verdict;
 }
 
@@ -177,10 +187,12 @@ step_rule(const struct walk *walk, const struct detect_rule *rule, struct fold *
     if (rule->child_count == 0)
         return step_one(walk, rule, -1, fold);
     bool any = false;
+    memset(fold->children, 0, sizeof fold->children);
     for (size_t i = 0; i < rule->child_count; i++) {
         if (!detect_sees(rule->children[i], walk->event))
             continue;
-        struct fold below = {0};
+        struct fold below;
+        fold_begin(&below, false);
         struct verdict verdict = step_one(walk, rule->children[i], (int)i, &below);
         fold->children[i] = (struct child_outcome){verdict.fired, verdict.raised};
         any |= verdict.fired;
@@ -237,15 +249,16 @@ make_alert(const struct detect_rule *compiled, const struct event *event, struct
     };
 }
 
-void
-detect_warm(const struct detect_rule *rule, const struct detect_table *table,
-            const struct event *const *events, size_t count)
+/* The hashes of the subjects that the rule will look for. */
+static size_t
+hash_subjects(const struct detect_pair *pair, const struct event *const *events, size_t count,
+              uint32_t hashes[static DETECT_WARM])
 {
-    uint32_t hashes[DETECT_WARM];
+    const struct detect_rule *rule = pair->rule;
     size_t hashed = 0;
     /* A combination has several subjects for an event; it is rare, and finds them by itself. */
     if (rule->child_count > 0)
-        return;
+        return 0;
     for (size_t i = 0; i < count && hashed < DETECT_WARM; i++) {
         struct subject room;
         struct str subject;
@@ -253,9 +266,28 @@ detect_warm(const struct detect_rule *rule, const struct detect_table *table,
         if (rule->type->subject != NULL && !detect_sees(rule, events[i]))
             continue;
         if (find_subject(rule, -1, events[i], &room, &subject))
-            hashes[hashed++] = table_hash(table, subject);
+            hashes[hashed++] = table_hash(pair->table, subject);
     }
-    table_warm(table, hashes, hashed);
+    return hashed;
+}
+
+/* Bucket, node and cell each have to be there before the next can be asked for: so each is asked
+ * for of several rules, and then the next. */
+void
+detect_warm(const struct detect_pair *pairs, size_t pair_count, const struct event *const *events,
+            size_t count)
+{
+    enum { TOGETHER = 8 };
+    for (size_t first = 0; first < pair_count; first += TOGETHER) {
+        size_t n = pair_count - first < TOGETHER ? pair_count - first : TOGETHER;
+        uint32_t hashes[TOGETHER][DETECT_WARM];
+        size_t hashed[TOGETHER];
+        for (size_t i = 0; i < n; i++)
+            hashed[i] = hash_subjects(&pairs[first + i], events, count, hashes[i]);
+        for (enum table_stage stage = 0; stage < TABLE_STAGES; stage++)
+            for (size_t i = 0; i < n; i++)
+                table_warm(pairs[first + i].table, stage, hashes[i], hashed[i]);
+    }
 }
 
 static bool
@@ -265,7 +297,8 @@ walk_rule(const struct walk *walk, const struct detect_rule *rule, struct arena 
     const struct event *event = walk->event;
     if (!detect_sees(rule, event))
         return false;
-    struct fold fold = {.wanted = true};
+    struct fold fold;
+    fold_begin(&fold, true);
     struct verdict verdict = step_rule(walk, rule, &fold);
     if (!verdict.raised)
         return false;

@@ -49,12 +49,13 @@ detect_cell_release(struct detect_cell *cell)
         base_free(cell);
 }
 
-struct detect_cell *
-detect_cell_new(struct str subject, struct str state, uint64_t stamp)
+static struct detect_cell *
+new_cell(struct str subject, struct str state, uint64_t stamp, size_t room)
 {
-    must(subject.len <= DETECT_SUBJECT_MAX && state.len <= SCRATCH_SIZE);
-    struct detect_cell *cell = base_alloc(1, sizeof *cell + subject.len + state.len);
+    must(subject.len <= DETECT_SUBJECT_MAX && state.len <= room && room <= 2 * SCRATCH_SIZE);
+    struct detect_cell *cell = base_alloc(1, sizeof *cell + subject.len + room);
     cell->references = 1;
+    cell->state_room = (uint32_t)room;
     cell->subject_len = (uint32_t)subject.len;
     cell->state_len = (uint32_t)state.len;
     cell->stamp = stamp;
@@ -63,6 +64,12 @@ detect_cell_new(struct str subject, struct str state, uint64_t stamp)
     if (state.len > 0)
         memcpy(cell->bytes + subject.len, state.ptr, state.len);
     return cell;
+}
+
+struct detect_cell *
+detect_cell_new(struct str subject, struct str state, uint64_t stamp)
+{
+    return new_cell(subject, state, stamp, state.len);
 }
 
 static struct str
@@ -74,7 +81,7 @@ subject_of(const struct detect_cell *cell)
 static size_t
 cell_bytes(const struct detect_cell *cell)
 {
-    return sizeof *cell + cell->subject_len + cell->state_len + 16; /* and the heap's own */
+    return sizeof *cell + cell->subject_len + cell->state_room + 16; /* and the heap's own */
 }
 
 /* -- nodes ---------------------------------------------------------------------------- */
@@ -122,23 +129,34 @@ table_hash(const struct detect_table *table, struct str subject)
     return (uint32_t)hash64(table->seed, subject.ptr, subject.len);
 }
 
-/* Bucket, node and cell each have to be there before the next can be asked for; between different
- * subjects nothing has to wait. Of a cell, the head, the subject and the beginning of the state. */
-void
-table_warm(const struct detect_table *table, const uint32_t *hashes, size_t count)
+/* Beside a cell also its node's neighbours in the list, which the node leaves when the state
+ * changes. */
+static void
+warm_cell(const struct detect_table *table, const struct node *node, size_t lines)
 {
     enum { LINE = 64 };
-    for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&table->buckets[hashes[i] & bucket_mask(table)]);
-    for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&table->nodes[table->buckets[hashes[i] & bucket_mask(table)]]);
+    if (node->cell == NULL)
+        return;
+    __builtin_prefetch(&table->nodes[node->newer], 1);
+    __builtin_prefetch(&table->nodes[node->older], 1);
+    for (size_t line = 0; line < lines; line++)
+        __builtin_prefetch((const char *)node->cell + line * LINE, 1);
+}
+
+void
+table_warm(const struct detect_table *table, enum table_stage stage, const uint32_t *hashes,
+           size_t count)
+{
+    enum { LINE = 64, LINES_MAX = 10 };
+    size_t lines = table->count == 0 ? 1 : table->bytes / table->count / LINE + 2;
     for (size_t i = 0; i < count; i++) {
-        const struct node *node = &table->nodes[table->buckets[hashes[i] & bucket_mask(table)]];
-        if (node->cell == NULL)
-            continue;
-        __builtin_prefetch(node->cell);
-        __builtin_prefetch((const char *)node->cell + LINE);
-        __builtin_prefetch((const char *)node->cell + 2 * LINE);
+        const uint32_t *bucket = &table->buckets[hashes[i] & bucket_mask(table)];
+        if (stage == TABLE_BUCKETS)
+            __builtin_prefetch(bucket);
+        else if (stage == TABLE_NODES)
+            __builtin_prefetch(&table->nodes[*bucket]);
+        else
+            warm_cell(table, &table->nodes[*bucket], lines < LINES_MAX ? lines : LINES_MAX);
     }
 }
 
@@ -297,11 +315,19 @@ drop_oldest(struct detect_table *table)
 
 /* -- what the others call ---------------------------------------------------------------- */
 
+struct table_spot
+table_find(const struct detect_table *table, struct str subject)
+{
+    struct table_spot spot = {.hash = table_hash(table, subject)};
+    spot.node = find(table, subject, spot.hash);
+    spot.cell = spot.node == NONE ? NULL : table->nodes[spot.node].cell;
+    return spot;
+}
+
 const struct detect_cell *
 detect_table_get(const struct detect_table *table, struct str subject)
 {
-    uint32_t at = find(table, subject, table_hash(table, subject));
-    return at == NONE ? NULL : table->nodes[at].cell;
+    return table_find(table, subject).cell;
 }
 
 static void
@@ -324,21 +350,32 @@ detect_table_put(struct detect_table *table, struct detect_cell *cell)
     put(table, cell, hash, find(table, subject_of(cell), hash));
 }
 
-void
-table_store(struct detect_table *table, struct str subject, struct str state, uint64_t stamp)
+/* A cell that nobody else can see may be written again. */
+static bool
+rewrite(struct detect_table *table, uint32_t at, struct str state, uint64_t stamp)
 {
-    uint32_t hash = table_hash(table, subject), at = find(table, subject, hash);
-    struct detect_cell *cell = at == NONE ? NULL : table->nodes[at].cell;
-    /* A cell that nobody else can see may be written again. */
-    if (cell != NULL && table->watch == NULL && cell->state_len == state.len &&
-        __atomic_load_n(&cell->references, __ATOMIC_ACQUIRE) == 1) {
-        memcpy(cell->bytes + cell->subject_len, state.ptr, state.len);
-        cell->stamp = stamp;
-        unlink_node(table, at);
-        link_node(table, at);
+    struct detect_cell *cell = table->nodes[at].cell;
+    if (state.len > cell->state_room || __atomic_load_n(&cell->references, __ATOMIC_ACQUIRE) != 1)
+        return false;
+    memcpy(cell->bytes + cell->subject_len, state.ptr, state.len);
+    cell->state_len = (uint32_t)state.len;
+    cell->stamp = stamp;
+    unlink_node(table, at);
+    link_node(table, at);
+    return true;
+}
+
+/* Where nobody watches, cells are written again and again, and states grow by and by. */
+void
+table_store(struct detect_table *table, const struct table_spot *spot, struct str subject,
+            struct str state, uint64_t stamp)
+{
+    bool alone = table->watch == NULL;
+    if (alone && spot->node != NONE && rewrite(table, spot->node, state, stamp))
         return;
-    }
-    put(table, detect_cell_new(subject, state, stamp), hash, at);
+    bool grows = alone && spot->node != NONE;
+    size_t room = grows ? state.len + state.len / 8 + 16 : state.len;
+    put(table, new_cell(subject, state, stamp, room), spot->hash, spot->node);
 }
 
 void

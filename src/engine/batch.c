@@ -127,8 +127,7 @@ warm(struct engine *engine, const struct workspace *workspace)
             if (!submission->items[i].skip)
                 events[count++] = &submission->items[i].event;
     }
-    for (size_t i = 0; i < workspace->count; i++)
-        detect_warm(workspace->lineages[i]->compiled, workspace->lineages[i]->table, events, count);
+    workspace_warm(workspace, events, count);
     engine->warmed = count > 0 ? count - 1 : 0; /* the one in hand is among them */
 }
 

@@ -77,6 +77,9 @@ struct workspace *workspaces_need(struct workspaces *workspaces, struct str id);
 void workspaces_free(struct workspaces *workspaces);
 void workspace_add(struct workspace *workspace, struct lineage *lineage);
 void workspace_remove(struct workspace *workspace, struct lineage *lineage);
+/* Has the states of these events fetched, for all rules in force. */
+void workspace_warm(const struct workspace *workspace, const struct event *const *events,
+                    size_t count);
 
 /* A rule in force, as every thread but the engine's sees it: under engine->lock, changed by the
  * learner alone. */

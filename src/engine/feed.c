@@ -94,12 +94,37 @@ feed_main(void *self)
 
 /* -- the one who folds ------------------------------------------------------------------ */
 
+/* Has the states of the next events of one workspace fetched; most often there is but one. */
+static void
+warm(const struct feed *feed, const struct batch *batch, size_t first)
+{
+    const struct event *events[DETECT_WARM];
+    const struct workspace *workspace = NULL;
+    size_t count = 0;
+    for (size_t i = first; i < batch->count && count < DETECT_WARM; i++) {
+        const struct feed_row *row = &batch->rows[i];
+        if (row->row.kind != JOURNAL_EVENT)
+            continue;
+        if (workspace == NULL)
+            workspace = workspaces_find(&feed->engine->workspaces, row->row.workspace_id);
+        if (workspace == NULL || !str_equal(workspace->id, row->row.workspace_id))
+            break;
+        events[count++] = &row->event;
+    }
+    if (count > 0)
+        workspace_warm(workspace, events, count);
+}
+
 static void
 fold_batch(struct feed *feed, struct batch *batch, feed_fn fn, void *self)
 {
-    for (size_t i = 0; i < batch->count && !atomic_load(&feed->given_up); i++)
+    warm(feed, batch, 0);
+    for (size_t i = 0; i < batch->count && !atomic_load(&feed->given_up); i++) {
+        if (i % DETECT_WARM == 0)
+            warm(feed, batch, i + DETECT_WARM);
         if (!fn(self, &batch->rows[i]))
             atomic_store(&feed->given_up, true);
+    }
     arena_reset(&batch->arena);
     batch->count = 0;
 }

@@ -143,6 +143,21 @@ comes_before(const struct lineage *a, const struct lineage *b)
 }
 
 void
+workspace_warm(const struct workspace *workspace, const struct event *const *events, size_t count)
+{
+    struct detect_pair pairs[16];
+    size_t pair_count = 0;
+    for (size_t i = 0; i < workspace->count; i++) {
+        const struct lineage *lineage = workspace->lineages[i];
+        pairs[pair_count++] = (struct detect_pair){lineage->compiled, lineage->table};
+        if (pair_count < COUNT_OF(pairs) && i + 1 < workspace->count)
+            continue;
+        detect_warm(pairs, pair_count, events, count);
+        pair_count = 0;
+    }
+}
+
+void
 workspace_add(struct workspace *workspace, struct lineage *lineage)
 {
     must(lineage->workspace == NULL);

@@ -52,7 +52,8 @@ struct running {
 };
 struct running_rules { /* zeroed is empty */
     struct arena arena;
-    struct running *items; /* combinations last */
+    struct running *items;     /* combinations last */
+    struct detect_pair *pairs; /* the same */
     size_t count;
 };
 bool running_read(struct running_rules *rules, const char *path, struct random random,
@@ -61,8 +62,6 @@ void running_free(struct running_rules *rules);
 
 /* -- replay_lines.c: the lines of a file become events ------------------------------------ */
 
-/* Several threads take them in; they come out in the order of the file. */
-struct lines;
 enum line_kind { LINE_STORED, LINE_POSTED, LINE_REFUSED };
 struct line {
     uint64_t number; /* in the file, from 1 */
@@ -70,12 +69,18 @@ struct line {
     struct str complaint; /* of one refused */
     struct event event;   /* of the others; a posted one has no created_at yet */
 };
-struct lines *lines_new(int fd, struct enrich *enrich, struct clock clock, struct random random);
-void lines_free(struct lines *lines);
-/* Some more lines, blank ones left out; good until the next call. False: there are no more, or
- * they cannot be read, and then `err` says so. */
-bool lines_next(struct lines *lines, struct line **lines_out, size_t *count_out,
-                struct err *err) MUST_USE;
+struct lines_options {
+    int fd;
+    struct enrich *enrich;
+    struct clock clock;
+    struct random random;
+    /* Some lines, blank ones left out; in the order of the file, on changing threads, one at a
+     * time. */
+    void (*fold)(void *self, struct line *lines, size_t count);
+    void *self;
+};
+/* Until the end. False: what follows the lines that were folded cannot be read. */
+bool lines_fold(const struct lines_options *options, struct err *err) MUST_USE;
 
 /* "a: b" on standard error, and EXIT_FAILED. */
 int fail(const struct err *err);

@@ -87,7 +87,8 @@ stamp(struct replay *replay, struct event *event)
 static void
 flush(struct replay *replay)
 {
-    fwrite(replay->out.ptr, 1, replay->out.len, stdout);
+    if (replay->out.len > 0)
+        fwrite(replay->out.ptr, 1, replay->out.len, stdout);
     buffer_clear(&replay->out);
 }
 
@@ -113,38 +114,32 @@ fold(struct replay *replay, const struct event *event)
         flush(replay);
 }
 
-/* Has the states of these lines fetched, all at once. */
+/* Has the states of some lines fetched, those from `first` on. */
 static void
-warm(const struct replay *replay, const struct line *lines, size_t count)
+warm(const struct replay *replay, const struct line *lines, size_t first, size_t count)
 {
     const struct event *events[DETECT_WARM];
     size_t event_count = 0;
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = first; i < count && event_count < DETECT_WARM; i++)
         if (lines[i].kind != LINE_REFUSED)
             events[event_count++] = &lines[i].event;
-    for (size_t i = 0; i < replay->rules.count; i++)
-        detect_warm(replay->rules.items[i].rule, replay->rules.items[i].table, events, event_count);
+    detect_warm(replay->rules.pairs, replay->rules.count, events, event_count);
 }
 
-static bool
-fold_lines(struct replay *replay, int fd, struct err *err)
+/* While some are folded, the states of the next are on their way. */
+static void
+fold_lines(void *self, struct line *lines, size_t count)
 {
-    struct lines *lines = lines_new(fd, replay->enrich, replay->clock, replay->random);
-    struct line *run;
-    size_t count;
-    *err = (struct err){0};
-    while (lines_next(lines, &run, &count, err)) {
-        for (size_t i = 0; i < count; i++) {
-            if (i % DETECT_WARM == 0)
-                warm(replay, run + i, count - i < DETECT_WARM ? count - i : DETECT_WARM);
-            if (run[i].kind == LINE_REFUSED)
-                complain(replay, &run[i]);
-            else if (run[i].kind == LINE_STORED || stamp(replay, &run[i].event))
-                fold(replay, &run[i].event);
-        }
+    struct replay *replay = self;
+    warm(replay, lines, 0, count);
+    for (size_t i = 0; i < count; i++) {
+        if (i % DETECT_WARM == 0)
+            warm(replay, lines, i + DETECT_WARM, count);
+        if (lines[i].kind == LINE_REFUSED)
+            complain(replay, &lines[i]);
+        else if (lines[i].kind == LINE_STORED || stamp(replay, &lines[i].event))
+            fold(replay, &lines[i].event);
     }
-    lines_free(lines);
-    return err->code == ERR_NONE;
 }
 
 /* -- the command ------------------------------------------------------------------------- */
@@ -178,7 +173,13 @@ run(struct replay *replay, struct err *err)
     if (fd < 0)
         return err_set(err, ERR_INPUT, "%s: %m", input);
     int64_t began = replay->clock.monotonic_us(replay->clock.self);
-    bool ok = fold_lines(replay, fd, err);
+    struct lines_options lines = {.fd = fd,
+                                  .enrich = replay->enrich,
+                                  .clock = replay->clock,
+                                  .random = replay->random,
+                                  .fold = fold_lines,
+                                  .self = replay};
+    bool ok = lines_fold(&lines, err);
     flush(replay);
     fflush(stdout);
     double seconds = (double)(replay->clock.monotonic_us(replay->clock.self) - began) / 1e6;

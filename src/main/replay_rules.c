@@ -90,7 +90,8 @@ compile(const struct reading *reading, struct running_rules *running, struct err
 {
     const struct rule **others = arena_array(reading->arena, reading->count, const struct rule *);
     running->items = arena_array(reading->arena, reading->count, struct running);
-    must(others != NULL && running->items != NULL);
+    running->pairs = arena_array(reading->arena, reading->count, struct detect_pair);
+    must(others != NULL && running->items != NULL && running->pairs != NULL);
     for (size_t i = 0; i < reading->count; i++)
         others[i] = &reading->rules[i];
     /* Combinations fold after the plain rules. */
@@ -104,8 +105,9 @@ compile(const struct reading *reading, struct running_rules *running, struct err
                 detect_rule_free(rule);
                 continue;
             }
-            running->items[running->count++] =
-                (struct running){rule, detect_table_new(DETECT_SUBJECTS_MAX)};
+            struct detect_table *table = detect_table_new(DETECT_SUBJECTS_MAX);
+            running->items[running->count] = (struct running){rule, table};
+            running->pairs[running->count++] = (struct detect_pair){rule, table};
         }
     }
     return true;
