@@ -39,6 +39,15 @@ duplicate_in_table(const struct json *object)
     return found;
 }
 
+/* A bit that the same name sets again, and few others. */
+static uint64_t
+shape_of(struct str name)
+{
+    unsigned char first = name.len > 0 ? (unsigned char)name.ptr[0] : 0;
+    unsigned char last = name.len > 0 ? (unsigned char)name.ptr[name.len - 1] : 0;
+    return (uint64_t)1 << ((name.len * 5 + first * 3u + last) % 64);
+}
+
 struct str
 json_duplicate(const struct json *object)
 {
@@ -46,10 +55,14 @@ json_duplicate(const struct json *object)
         return (struct str){0};
     if (object->count > COMPARE_EACH_MAX)
         return duplicate_in_table(object);
-    for (size_t i = 1; i < object->count; i++)
-        for (size_t before = 0; before < i; before++)
+    uint64_t shapes = 0;
+    for (size_t i = 0; i < object->count; i++) {
+        uint64_t shape = shape_of(object->members[i].name);
+        for (size_t before = 0; (shapes & shape) != 0 && before < i; before++)
             if (str_equal(object->members[before].name, object->members[i].name))
                 return object->members[i].name;
+        shapes |= shape;
+    }
     return (struct str){0};
 }
 
