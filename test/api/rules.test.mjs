@@ -1,8 +1,10 @@
 // Rules and alerts over HTTP: made, changed, tried, triaged, gone.
 
 import assert from "node:assert/strict";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
 import { test } from "node:test";
-import { startServer } from "./harness.mjs";
+import { startServer, tempFolder } from "./harness.mjs";
 
 const watch = { name: "Watch", rule_type: "watched_action", conditions: { action_pattern: "key.*" }, channels: [] };
 const event = { actor_id: "u", action: "key.made" };
@@ -153,10 +155,62 @@ test("a rule tried on history raises what it would have raised, ids and all, and
   assert.deepEqual([refused.status, refused.body.violations[0].field], [422, "conditions.all[0]"]);
 });
 
+test("a new country, at three in the morning, without MFA: one rule, tried on history, then in force", async (t) => {
+  const folder = await tempFolder(t);
+  const places = path.join(folder, "places.csv");
+  await writeFile(places, "10.1.0.0/16,US,Denver,39.74,-104.99,\n10.2.0.0/16,RO,Bucharest,44.43,26.10,\n");
+  const server = await startServer(t, { args: ["--places", places] });
+  const [home, away] = ["10.1.0.1", "10.2.0.9"];
+  const login = (actor_id, ip_address, occurred_at, mfa) => ({
+    actor_id, action: "auth.login", ip_address, occurred_at, metadata: mfa === undefined ? {} : { mfa },
+  });
+  const [noon, three] = ["T18:00:00Z", "T08:10:00Z"]; // 03:10 in New York
+  const actors = ["ana", "ben", "cyd", "dee", "eve"];
+  const history = actors.map((actor) => login(actor, home, `2026-03-09${noon}`, true));
+  // Only the first is all three; the others lack the night, the missing factor, the new country.
+  history.push(login("ana", away, `2026-03-10${three}`, false));
+  history.push(login("ben", away, `2026-03-10${noon}`, false));
+  history.push(login("cyd", away, `2026-03-10${three}`, true));
+  history.push(login("dee", home, `2026-03-10${three}`, false));
+  assert.equal((await server.post("/events/batch?backfill=true", { events: history })).status, 200);
+
+  const auth = { action_pattern: "auth.login" };
+  const country = await made(server, { name: "Country", rule_type: "new_country", conditions: auth, channels: [] });
+  const night = await made(server, {
+    name: "Night", rule_type: "off_hours", channels: [],
+    conditions: { ...auth, timezone: "America/New_York", start_hour: 2, end_hour: 5 },
+  });
+  const rule = {
+    name: "Break-in", rule_type: "combination", channels: [], severity: "critical",
+    conditions: { all: [country.id, night.id], where: [{ field: "metadata.mfa", op: "ne", value: true }] },
+  };
+  const tried = (await server.post("/rules/backtest", { rule })).body;
+  assert.deepEqual([tried.events_scanned, tried.alerts_total], [history.length, 1]);
+  assert.deepEqual(tried.by_actor, [{ actor_id: "ana", count: 1 }]);
+
+  const broken = await made(server, rule);
+  assert.equal(broken.status, "active");
+  const raised = async (...sent) => {
+    const { body, status, text } = await server.post("/events", login(...sent));
+    assert.equal(status, 201, text);
+    return body.alerts.map((alert) => alert.rule_name);
+  };
+  assert.deepEqual(await raised("dee", away, `2026-03-11${three}`, true), ["Country", "Night"]);
+  assert.deepEqual(await raised("eve", away, `2026-03-11${noon}`, false), ["Country"]);
+  assert.deepEqual(await raised("fay", away, `2026-03-11${three}`, false), ["Night"]); // her first country
+  assert.deepEqual(await raised("ben", "10.1.0.2", `2026-03-11${three}`, false), ["Night"]);
+  assert.deepEqual(await raised("gil", home, `2026-03-11${noon}`, true), []);
+  assert.deepEqual(await raised("gil", away, `2026-03-12${three}`), ["Country", "Night", "Break-in"]); // no word on MFA
+});
+
 test("every rule type tells its conditions", async (t) => {
   const server = await startServer(t);
   const { data } = (await server.get("/rule-types")).body;
-  assert.ok(data.length >= 3);
+  assert.deepEqual(data.map((type) => type.rule_type).sort(), [
+    "blocklisted_ip", "combination", "dormant_account", "high_volume_destructive", "impossible_travel", "ingestion_spike",
+    "new_country", "new_device", "new_network", "off_hours", "repeated_action", "sequence", "session_anomaly",
+    "suspicious_user_agent", "watched_action",
+  ]);
   for (const type of data) {
     assert.ok(type.summary.length > 20, type.rule_type);
     assert.ok(["low", "medium", "high", "critical"].includes(type.severity));
