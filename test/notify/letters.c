@@ -107,6 +107,38 @@ test_an_address_never_gets_more_than_ten_mails_in_ten_minutes(void)
 }
 
 static void
+test_a_second_burst_waits_for_a_window_after_the_first_digest(void)
+{
+    struct bench bench;
+    begin(&bench);
+    add_alerts(&bench, 50);
+    bench_settle(&bench);
+    add_alerts(&bench, 50);
+    bench_pass(&bench, 590 * TIME_US_PER_SECOND);
+    CHECK_INT((intmax_t)bench.fake.count, 1);
+    bench_pass(&bench, 20 * TIME_US_PER_SECOND);
+    CHECK_INT((intmax_t)bench.fake.count, 2);
+    CHECK_INT(bench_counts(&bench).delivered, 100);
+    bench_fini(&bench);
+}
+
+static void
+test_mails_that_did_not_go_out_do_not_count(void)
+{
+    struct bench bench;
+    begin(&bench);
+    bench.fake.status = 451;
+    for (int i = 0; i < 10; i++) {
+        add_alerts(&bench, 1);
+        bench_pass(&bench, TIME_US_PER_SECOND / 10);
+    }
+    bench.fake.status = 250;
+    bench_pass(&bench, 7 * TIME_US_PER_SECOND);
+    CHECK_INT(bench_counts(&bench).delivered, 10);
+    bench_fini(&bench);
+}
+
+static void
 test_a_digest_that_failed_is_the_same_digest_again(void)
 {
     struct bench bench;
@@ -203,6 +235,8 @@ main(void)
     RUN(test_many_at_one_moment_are_one_mail_at_once);
     RUN(test_everything_arrives_whatever_the_server_says_meanwhile);
     RUN(test_an_address_never_gets_more_than_ten_mails_in_ten_minutes);
+    RUN(test_a_second_burst_waits_for_a_window_after_the_first_digest);
+    RUN(test_mails_that_did_not_go_out_do_not_count);
     RUN(test_a_digest_that_failed_is_the_same_digest_again);
     RUN(test_more_than_a_digest_holds_goes_out_in_several);
     RUN(test_one_actor_is_one_thread);
