@@ -52,7 +52,15 @@ UNIT    := $(patsubst %.c,$(B)/%.t,$(filter-out test/fuzz/% test/support/%,$(wil
 FUZZ    := $(patsubst %.c,$(B)/%.t,$(filter-out $(RUNNER),$(wildcard test/fuzz/*.c)))
 BENCH   := $(patsubst %.c,$(B)/%,$(wildcard bench/*.c))
 
-all: $(PROGRAM) $(UNIT) $(FUZZ)
+# TSan is asked about the programs in which threads meet: those that start threads, and those that run
+# an engine, a receiver or a notifier, which do. One thread cannot race with itself, and what it does
+# with bytes is asan's business. Not fault/kill: its child is killed, and what TSan has to say of the
+# engine it hears in test/engine.
+THREADED := $(filter-out test/support/% test/fault/kill.c,$(shell grep -lE \
+    '\<pthread_|support/rig\.h|notify/receiver\.h|notify_start' $(wildcard test/*/*.c)))
+CHECKED  := $(if $(filter tsan,$(V)),$(patsubst %.c,$(B)/%.t,$(THREADED)),$(UNIT) $(FUZZ))
+
+all: $(PROGRAM) $(CHECKED)
 bench-programs: $(BENCH)
 
 # -- how it is made -------------------------------------------------------------
@@ -122,12 +130,13 @@ install:
 PROVE      := prove -j2 --timer
 PROVE.tsan := $(PROVE) --exec 'setarch -R'
 
-check-unit: $(UNIT) $(FUZZ)
+check-unit: $(CHECKED)
 	$(or $(PROVE.$(V)),$(PROVE)) $^
 
-# The client's own tests need no server, so one variant runs them.
+# Two files at once, as each has servers, ports and folders of its own and mostly waits. The client's
+# own tests need no server, so one variant runs them.
 check-api: $(PROGRAM)
-	V=$(V) node --test $(wildcard test/api/*.test.mjs) \
+	V=$(V) node --test --test-concurrency=2 $(wildcard test/api/*.test.mjs) \
 	    $(if $(filter debug,$(V)),$(wildcard sdk/js/test/*.test.mjs))
 
 tidy:

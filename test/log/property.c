@@ -3,7 +3,7 @@
  * done, and at most the one commit more that was under way. */
 #include "log/sample.h"
 
-enum { ROUNDS = 60, COMMITS = 120, COMMITS_MAX = 512, QUERIES = 12 };
+enum { ROUNDS = TAP_ROUNDS(60), COMMITS = 120, COMMITS_MAX = 512, QUERIES = 12 };
 
 struct world {
     struct fake_disk *disk;
