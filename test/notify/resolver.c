@@ -116,7 +116,7 @@ put_webhook(struct bench *bench, struct str id, const char *url)
 static bool
 delivered(struct bench *bench, struct receiver *receiver, int64_t want)
 {
-    for (int i = 0; i < 2000 && bench_counts(bench).delivered < want; i++)
+    for (int i = 0; i < 12000 && bench_counts(bench).delivered < want; i++)
         receiver_pause(receiver, 5);
     return bench_counts(bench).delivered == want;
 }
