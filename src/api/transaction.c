@@ -61,6 +61,12 @@ enter(struct gauge *gauge)
 
 /* -- the first round: what would it raise? ----------------------------------------- */
 
+static const struct event *
+event_of(const struct call *call)
+{
+    return &call->submission.items[0].event;
+}
+
 /* A batch is stored without: a thousand events are no login that somebody waits for. */
 bool
 transaction_wanted(const struct call *call)
@@ -72,7 +78,7 @@ transaction_wanted(const struct call *call)
         return false;
     const enum transaction_type *of = workspace->transactions.of;
     enum webhook_event kind;
-    bool is_login = webhook_login_kind(&call->submission.items[0].event, &kind);
+    bool is_login = webhook_login_kind(event_of(call), &kind);
     return of[WEBHOOK_ALERT] != TRANSACTION_NONE || (is_login && of[kind] != TRANSACTION_NONE) ||
            (is_login && kind == WEBHOOK_LOGIN_SUCCESS &&
             (of[WEBHOOK_LOGIN_SUSPICIOUS] != TRANSACTION_NONE ||
@@ -181,6 +187,17 @@ store(struct call *call)
     call_send(call);
 }
 
+/* Most logins are not suspicious: of what raised nothing only those hear who hear of every one. */
+static bool
+somebody_may_care(const struct call *call)
+{
+    const struct access_workspace *workspace = access_workspace(call->access, call->workspace_id);
+    enum webhook_event kind;
+    return call->submission.items[0].alert_count > 0 ||
+           (webhook_login_kind(event_of(call), &kind) &&
+            workspace->transactions.of[kind] != TRANSACTION_NONE);
+}
+
 static void
 write_said(struct buffer *out, const struct notify_said *said)
 {
@@ -261,7 +278,10 @@ transaction_goes_on(struct call *call)
     switch (call->transaction->stage) {
     case TRYING:
         if (call->submission.items[0].status == ENGINE_TRIED) {
-            ask(call);
+            if (somebody_may_care(call))
+                ask(call);
+            else
+                store(call);
             return true;
         }
         break; /* seen before, held by another, or failed: answered as ever */
