@@ -138,3 +138,59 @@ for (const seed of [1, 2]) {
     assert.doesNotMatch(server.stderr, /differ/);
   });
 }
+
+// More than a chunk of lines, whatever a thread takes at once: bytes (64 KiB), lines (256).
+test("replay folds in the order of the file, and names each line that it refuses", async (t) => {
+  const folder = await tempFolder(t);
+  const rulesFile = path.join(folder, "rules.json");
+  const threes = { id: "rul_threes", name: "threes", rule_type: "repeated_action", channels: [] };
+  const conditions = { action_pattern: "a", threshold: 3, window_minutes: 10080, group_by: ["metadata.all"] };
+  await writeFile(rulesFile, JSON.stringify([{ ...threes, conditions }]));
+  const random = randomFrom(7);
+  const lines = [];
+  const refused = [];
+  const counted = [];
+  const keys = new Set();
+  let duplicates = 0;
+  let time = Date.parse("2026-03-20T00:00:00Z");
+  while (counted.length < 4000) {
+    const event = { actor_id: `u${lines.length}`, action: "a", occurred_at: new Date(time++).toISOString(), metadata: { all: 1 } };
+    const kind = random.below(25);
+    if (kind === 0) lines.push(...Array(random.below(60) * random.below(8)).fill(""));
+    if (kind === 1) {
+      lines.push(random.of(["{", "[]", '{"actor_id":"u"}', "\r{\r"]));
+      refused.push(lines.length);
+      continue;
+    }
+    if (kind === 2) event.metadata.long = "x".repeat(random.below(60_000));
+    if (kind === 3) {
+      lines.push(`{"more":"${"x".repeat(65_536 + random.below(300_000))}"}`);
+      refused.push(lines.length);
+      continue;
+    }
+    if (kind === 4) event.idempotency_key = `k${random.below(30)}`;
+    lines.push(JSON.stringify(event) + (kind === 5 ? "\r" : ""));
+    if (event.idempotency_key && keys.has(event.idempotency_key)) duplicates++;
+    else counted.push(event.actor_id);
+    if (event.idempotency_key) keys.add(event.idempotency_key);
+  }
+  assert.ok(refused.length > 100 && duplicates > 50);
+  const eventsFile = path.join(folder, "events.ndjson");
+  await writeFile(eventsFile, lines.join("\n")); // nothing closes the last line
+  const { code, stdout, stderr } = await run(["replay", "--rules", rulesFile, eventsFile]);
+  assert.equal(code, 0, stderr);
+  const told = stdout.trim().split("\n").map((line) => JSON.parse(line).actor_id);
+  assert.deepEqual(told, counted.filter((_, i) => i % 3 === 2));
+  const named = [...stderr.matchAll(/line (\d+): /g)].map((found) => Number(found[1]));
+  assert.deepEqual(named, refused.slice(0, 20));
+  const counts = [counted.length, refused.length, duplicates].map((count) => `${count} `);
+  assert.match(stderr, new RegExp(`${counts[0]}events, ${counts[1]}refused, ${counts[2]}duplicates`));
+
+  // A line that no event can be ends the run, after all that stands before it.
+  await writeFile(eventsFile, `${lines.slice(0, 1000).join("\n")}\n${"x".repeat(4_194_305)}\n${lines.at(-1)}\n`);
+  const stopped = await run(["replay", "--rules", rulesFile, eventsFile]);
+  assert.equal(stopped.code, 1);
+  assert.match(stopped.stderr, /line 1001: longer than 4194304 bytes/);
+  const before = told.filter((actor) => Number(actor.slice(1)) < 1000);
+  assert.deepEqual(stopped.stdout.trim().split("\n").map((line) => JSON.parse(line).actor_id), before);
+});
