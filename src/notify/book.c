@@ -13,7 +13,7 @@
 void
 book_init(struct book *book)
 {
-    *book = (struct book){.row_cap = BOOK_MAX, .outcome_cap = BOOK_MAX};
+    *book = (struct book){.row_cap = BOOK_MAX, .outcome_cap = BOOK_MAX, .batch = 1};
     book->rows = base_alloc(BOOK_MAX, sizeof *book->rows);
     book->outcomes = base_alloc(BOOK_MAX, sizeof *book->outcomes);
 }
@@ -75,6 +75,19 @@ book_add_outcome(struct notify *notify)
     return outcome;
 }
 
+void
+book_forget(struct notify *notify, const struct job *job)
+{
+    struct book *book = &notify->book;
+    must(book->outcome_count > 0);
+    if (job->batch == book->batch) {
+        book->rows[job->row].lane = NULL;
+        book->outcome_count--;
+    } else {
+        book->outcomes[book->outcome_count - 1].forget = true;
+    }
+}
+
 int64_t
 book_due(const struct book *book)
 {
@@ -97,9 +110,12 @@ write_rows(struct notify *notify, struct err *err)
     struct store_delivery *rows =
         arena_array(&notify->scratch, book->row_count, struct store_delivery);
     must(rows != NULL);
+    size_t count = 0;
     for (size_t i = 0; i < book->row_count; i++) {
         const struct book_row *row = &book->rows[i];
-        rows[i] = (struct store_delivery){
+        if (row->lane == NULL)
+            continue; /* forgotten */
+        rows[count++] = (struct store_delivery){
             .workspace_id = row->lane->workspace_id,
             .id = {row->id, ID_SIZE},
             .webhook_id = row->lane->webhook_id,
@@ -111,9 +127,10 @@ write_rows(struct notify *notify, struct err *err)
             .created_at = row->made_at,
         };
     }
-    if (!store_deliveries_make(notify->options.store, rows, book->row_count, book->cursor, err))
+    if (!store_deliveries_make(notify->options.store, rows, count, book->cursor, err))
         return false;
     book->row_count = 0;
+    book->batch++;
     book->written_cursor = book->cursor;
     book->cursor_at = monotonic_us(notify);
     return true;
@@ -129,6 +146,7 @@ write_outcomes(struct notify *notify, struct err *err)
     for (size_t i = 0; i < book->outcome_count; i++) {
         const struct book_outcome *outcome = &book->outcomes[i];
         outcomes[i] = (struct store_outcome){
+            .forget = outcome->forget,
             .delivery = {.webhook_id = outcome->lane->webhook_id,
                          .event_type = webhook_event_name(outcome->kind),
                          .record_at = outcome->record_at,

@@ -156,6 +156,8 @@ follow_deliver(struct notify *notify, struct lane *lane, const struct occasion *
 {
     struct job *job = lanes_add(&notify->lanes, lane, occasion->record_at, occasion->kind, now_us);
     struct book_row *row = book_add_row(notify);
+    job->batch = notify->book.batch;
+    job->row = notify->book.row_count - 1;
     row->lane = lane;
     row->kind = occasion->kind;
     row->record_at = occasion->record_at;

@@ -45,6 +45,9 @@ struct job {
     uint32_t attempts, attempts_before;
     enum job_place place;
     size_t heap_at;       /* while waiting or ready */
+    bool is_streamed;     /* of every login: kept only where the first attempt fails */
+    uint64_t batch;       /* the book's, in which its row waits to be written; 0: it has none */
+    size_t row;           /* there */
     struct job *gathered; /* while in flight: the next that goes out in the same mail */
 };
 
@@ -136,12 +139,14 @@ struct book_outcome {
     char answer[1024];
     size_t answer_len;
     bool has_answer;
+    bool forget; /* its row goes: nobody asks for it */
 };
 
 struct book {
     struct book_row *rows;
     struct book_outcome *outcomes;
     size_t row_count, row_cap, outcome_count, outcome_cap;
+    uint64_t batch;         /* of `rows`, from 1 */
     int64_t cursor;         /* every alert up to here has its rows in the store or in `rows` */
     int64_t written_cursor; /* as the store has it */
     int64_t first_at;       /* monotonic: since when something waits; 0: nothing does */
@@ -159,6 +164,9 @@ bool book_has_row_room(const struct book *book, size_t more);
 bool book_has_outcome_room(const struct notify *notify);
 struct book_row *book_add_row(struct notify *notify);
 struct book_outcome *book_add_outcome(struct notify *notify);
+/* The outcome added last says that this job is over, and nobody needs to know: where its row is not
+ * written yet, neither is. */
+void book_forget(struct notify *notify, const struct job *job);
 
 /* -- requests in flight (send.c) ------------------------------------- */
 

@@ -285,6 +285,9 @@ send_settle(struct notify *notify, struct job *job, int64_t began_at,
         return;
     }
     notify->counts.deliveries_dead += status == DELIVERY_DEAD;
+    /* A stream of every login would fill the store with rows that say that all is well. */
+    if (status == DELIVERY_DELIVERED && job->attempts == 1 && job->is_streamed)
+        book_forget(notify, job);
     lanes_remove(&notify->lanes, job);
 }
 
@@ -390,6 +393,7 @@ start_job(struct notify *notify, struct job *job)
     struct flight *flight = send_free_flight(notify);
     must(flight != NULL); /* fewer than FLYING_MAX are in use */
     flight->job = job;
+    job->is_streamed = webhook_event_is_plain(job->kind);
     job->lane->flying++;
     notify->flying++;
     if (send_request(notify, flight, job->lane->webhook, (struct str){id, ID_SIZE}, &err))

@@ -132,6 +132,17 @@ mark_notified(struct sql *sql, int64_t n, int64_t at, struct err *err)
 }
 
 static bool
+forget_row(struct sql *sql, int64_t n, struct err *err)
+{
+    static const char text[] = "DELETE FROM deliveries WHERE n = ?1";
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    sql_bind_int(statement, 1, n);
+    return sql_do(sql, statement, err);
+}
+
+static bool
 write_outcome(struct sql *sql, const struct store_outcome *outcome, struct err *err)
 {
     static const char find[] = "SELECT n FROM deliveries WHERE webhook_id = ?1 AND record_at = ?2"
@@ -151,6 +162,8 @@ write_outcome(struct sql *sql, const struct store_outcome *outcome, struct err *
         return false;
     if (n == 0)
         return true; /* pruned meanwhile */
+    if (outcome->forget)
+        return forget_row(sql, n, err);
     sql_bind_int(updating, 1, n);
     sql_bind_str(updating, 2, store_delivery_status[delivery->status]);
     sql_bind_int(updating, 3, delivery->attempts);

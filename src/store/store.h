@@ -181,6 +181,7 @@ struct store_outcome {
     /* webhook_id, event_type, record_at, status, attempts, next_attempt_at */
     struct store_delivery delivery;
     struct store_attempt attempt;
+    bool forget; /* the row goes instead, which has no attempts yet */
 };
 bool store_deliveries_update(struct store *store, const struct store_outcome *outcomes,
                              size_t count, struct err *err) MUST_USE;
