@@ -50,7 +50,12 @@ test("PagerDuty gets an incident, and hears once that the alert was resolved", a
 
 test("an alert that was resolved while nobody listened is resolved after it is told of", async (t) => {
   let status = 500;
-  const { receiver, server, ring } = await setUp(t, { format: "pagerduty", routing_key }, { answer: () => ({ status }) });
+  const told = [];
+  const answer = ({ body }) => {
+    told.push({ action: body.event_action, status });
+    return { status };
+  };
+  const { receiver, server, ring } = await setUp(t, { format: "pagerduty", routing_key }, { answer });
   const alert = await ring();
   await receiver.nth(1);
   await server.patch(`/alerts/${alert.id}`, { status: "resolved" });
@@ -59,8 +64,12 @@ test("an alert that was resolved while nobody listened is resolved after it is t
   const { data } = (await server.get("/deliveries")).body;
   const triggered = data.find((d) => d.event_type === "alert.triggered");
   await server.post(`/deliveries/${triggered.id}/replay`);
-  await receiver.nth(3);
-  assert.deepEqual(receiver.requests.map((r) => r.body.event_action), ["trigger", "trigger", "resolve"]);
+  await until(() => told.some(({ action }) => action === "resolve"), "the resolve");
+  // The schedule may send it again beside the replay.
+  const resolved = told.findIndex(({ action }) => action === "resolve");
+  assert.deepEqual(told.find((one) => one.status === 202), { action: "trigger", status: 202 });
+  assert.ok(told.slice(0, resolved).every(({ action }) => action === "trigger"));
+  assert.equal(told.filter(({ action }) => action === "resolve").length, 1);
 });
 
 test("a test call of each format is one that its receiver understands", async (t) => {

@@ -32,8 +32,7 @@ open_transport(const char *allow)
     return transport;
 }
 
-/* Longer than a busy machine with a sanitizer takes for a handshake: a test that runs into it is one
- * of a request that hangs. */
+/* Longer than a busy machine with a sanitizer takes to shake hands: only what hangs gets there. */
 enum { PATIENCE_MS = 60000 };
 
 static bool
