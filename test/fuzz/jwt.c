@@ -13,7 +13,9 @@ enum { MUTATIONS = 16 };
 static bool
 is_believed(struct str token, const struct jwt_key *key, struct str algorithm)
 {
-    struct json_parser *parser = json_parser_new();
+    static struct json_parser *parser; /* kept by the thread, as everywhere */
+    if (parser == NULL)
+        parser = json_parser_new();
     struct arena arena;
     struct jwt jwt;
     struct err err = {0};
@@ -24,7 +26,6 @@ is_believed(struct str token, const struct jwt_key *key, struct str algorithm)
     must(!believed || str_equal(jwt.algorithm, algorithm));
     must(opened || err.code == ERR_INPUT || err.code == ERR_LIMIT);
     arena_fini(&arena);
-    json_parser_free(parser);
     return believed;
 }
 
