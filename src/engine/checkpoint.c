@@ -14,7 +14,7 @@
 
 #include <inttypes.h>
 
-enum { SLICE_MOST = 2000, PACE = 4, RETRY_WRITE_US = 10 * 1000000, ROWS_MAX = 8000000 };
+enum { SLICE_MOST = 2000, PACE = 2, RETRY_WRITE_US = 10 * 1000000, ROWS_MAX = 8000000 };
 
 /* -- rows of rules and names ------------------------------------------------------- */
 
@@ -160,7 +160,7 @@ keeping_on_change(struct engine *engine, struct lineage *lineage, struct detect_
 
 /* -- the engine's side: a cut ------------------------------------------------------ */
 
-/* By time; or by what has changed, or by how much recovery would have to fold: then at most a fifth
+/* By time; or by what has changed, or by how much recovery would have to fold: then at most a third
  * of the time is spent on writing. */
 static bool
 is_wanted(struct engine *engine)

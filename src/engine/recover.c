@@ -10,7 +10,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { SAID_MOST = 10 };
+enum { SAID_MOST = 10, WORTH_SAYING_US = 1000000 };
 
 struct computed { /* an alert of the event in hand */
     char id[ALERT_ID_SIZE];
@@ -22,7 +22,7 @@ struct recovery {
     struct computed *computed;
     size_t computed_count, computed_cap;
     log_at event_at;
-    uint64_t differences;
+    uint64_t events, differences;
     bool ok;
     struct err *err;
 };
@@ -58,6 +58,7 @@ on_event(struct recovery *recovery, const struct journal_row *row, const struct 
     struct engine *engine = recovery->engine;
     const struct workspace *workspace = workspaces_find(&engine->workspaces, row->workspace_id);
     end_event(recovery);
+    recovery->events++;
     recovery->event_at = row->at;
     arena_reset(&engine->reader.arena);
     for (size_t i = 0; workspace != NULL && i < workspace->count; i++) {
@@ -313,10 +314,16 @@ engine_recover(struct engine *engine, struct err *err)
         engine->keeping.cut_at = checkpoint;
         atomic_store(&engine->counters.checkpoint_at, (int64_t)checkpoint);
     }
+    struct clock clock = engine->options.clock;
+    int64_t began = clock.monotonic_us(clock.self);
     bool ok = fold_log(&recovery, checkpoint);
+    int64_t took = clock.monotonic_us(clock.self) - began;
     base_free(recovery.computed);
     if (!ok)
         return false;
+    if (took >= WORTH_SAYING_US)
+        diag_note("engine: %" PRIu64 " events behind the checkpoint were folded anew in %.1f s",
+                  recovery.events, (double)took / 1e6);
     for (size_t i = 0; i < engine->standings.count; i++)
         bring_in(engine, engine->standings.items[i], checkpoint);
     atomic_store(&engine->counters.differences, recovery.differences);
