@@ -57,9 +57,11 @@ for (const [format, events] of Object.entries(formats)) {
     await both.nth(2 * each);
     await acme.nth(each);
     await umbrella.nth(each);
+    // Of plain logins only what fails leaves a row.
+    const rows = format === "immutable" ? 7 * each : 7;
     await until(async () => {
       const { data } = (await server.get("/deliveries?limit=100")).body;
-      return data.length === 7 * each && data.every((row) => row.status === "delivered");
+      return data.length === rows && data.every((row) => row.status === "delivered");
     }, "every delivery, and no more");
     const heard = (receiver) => {
       const found = receiver.requests.map(({ body }) => (format === "immutable" ? body.event.tenant_id : body.event.tenantId));
