@@ -70,6 +70,7 @@ struct detect_cell {
 struct detect_cell *detect_cell_new(struct str subject, struct str state, uint64_t stamp);
 struct detect_cell *detect_cell_keep(struct detect_cell *cell);
 void detect_cell_release(struct detect_cell *cell);
+size_t detect_cell_bytes(const struct detect_cell *cell); /* of memory, about; in a table */
 
 /* subject -> cell, at most DETECT_SUBJECTS_MAX (or `subjects_max` when smaller, for tests). One
  * thread at a time. */
@@ -83,7 +84,7 @@ void detect_table_put(struct detect_table *table, struct detect_cell *cell);
 void detect_table_each(const struct detect_table *table,
                        bool (*fn)(void *self, struct detect_cell *cell), void *self);
 size_t detect_table_count(const struct detect_table *table);
-size_t detect_table_bytes(const struct detect_table *table);     /* of memory, about */
+size_t detect_table_bytes(const struct detect_table *table);     /* those of its cells */
 uint64_t detect_table_dropped(const struct detect_table *table); /* subjects that had to go */
 uint64_t detect_table_late(const struct detect_table *table); /* events too old for their window */
 

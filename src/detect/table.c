@@ -78,10 +78,12 @@ subject_of(const struct detect_cell *cell)
     return (struct str){cell->bytes, cell->subject_len};
 }
 
-static size_t
-cell_bytes(const struct detect_cell *cell)
+/* The heap's own, and a node with its two buckets, of which a table may have twice as many. */
+size_t
+detect_cell_bytes(const struct detect_cell *cell)
 {
-    return sizeof *cell + cell->subject_len + cell->state_room + 16; /* and the heap's own */
+    enum { HEAP = 16, PLACE = 3 * (sizeof(struct node) + 2 * sizeof(uint32_t)) / 2 };
+    return sizeof *cell + cell->subject_len + cell->state_room + HEAP + PLACE;
 }
 
 /* -- nodes ---------------------------------------------------------------------------- */
@@ -130,8 +132,9 @@ table_hash(const struct detect_table *table, struct str subject)
 }
 
 /* Beside a cell also its node's neighbours in the list, which the node leaves when the state
- * changes. */
-static void
+ * changes. A function that only prefetches counts as one without effect, and gcc drops calls of
+ * it: hence always_inline. */
+__attribute__((always_inline)) static inline void
 warm_cell(const struct detect_table *table, const struct node *node, size_t lines)
 {
     enum { LINE = 64 };
@@ -148,7 +151,7 @@ table_warm(const struct detect_table *table, enum table_stage stage, const uint3
            size_t count)
 {
     enum { LINE = 64, LINES_MAX = 10 };
-    size_t lines = table->count == 0 ? 1 : table->bytes / table->count / LINE + 2;
+    size_t lines = table->count == 0 ? 1 : table->bytes / table->count / LINE + 1;
     for (size_t i = 0; i < count; i++) {
         const uint32_t *bucket = &table->buckets[hashes[i] & bucket_mask(table)];
         if (stage == TABLE_BUCKETS)
@@ -244,7 +247,7 @@ add_node(struct detect_table *table, struct detect_cell *cell, uint32_t hash)
     *bucket = at;
     link_node(table, at);
     table->count++;
-    table->bytes += cell_bytes(cell);
+    table->bytes += detect_cell_bytes(cell);
 }
 
 /* Releases the table's reference too. */
@@ -258,7 +261,7 @@ remove_node(struct detect_table *table, uint32_t at)
     *link = node->chain;
     unlink_node(table, at);
     table->count--;
-    table->bytes -= cell_bytes(node->cell);
+    table->bytes -= detect_cell_bytes(node->cell);
     detect_cell_release(node->cell);
     *node = (struct node){.chain = table->free};
     table->free = at;
@@ -270,7 +273,7 @@ replace_cell(struct detect_table *table, uint32_t at, struct detect_cell *cell)
 {
     struct detect_cell *before = table->nodes[at].cell;
     must(before != NULL);
-    table->bytes += cell_bytes(cell) - cell_bytes(before);
+    table->bytes += detect_cell_bytes(cell) - detect_cell_bytes(before);
     unlink_node(table, at);
     table->nodes[at].cell = cell;
     link_node(table, at);
@@ -422,7 +425,7 @@ detect_table_count(const struct detect_table *table)
 size_t
 detect_table_bytes(const struct detect_table *table)
 {
-    return table->bytes + table->cap * (sizeof *table->nodes + 2 * sizeof *table->buckets);
+    return table->bytes;
 }
 
 uint64_t

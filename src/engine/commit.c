@@ -111,26 +111,19 @@ commit_find_key(const struct commit *commit, uint64_t hash, struct str key)
     return slot->generation == commit->generation ? slot->at : 0;
 }
 
-static int64_t
-cell_bytes(const struct detect_cell *cell)
-{
-    enum { ENTRY = 16 };
-    return (int64_t)(sizeof *cell + cell->subject_len + cell->state_len + ENTRY);
-}
-
 static void
 count_change(const struct change *change, int64_t sign)
 {
     int64_t subjects = 0, bytes = 0;
     if (change->after != NULL) {
         subjects += sign;
-        bytes += sign * cell_bytes(change->after);
+        bytes += sign * (int64_t)detect_cell_bytes(change->after);
     } else {
         atomic_fetch_add(&change->lineage->engine->counters.dropped, (uint64_t)sign);
     }
     if (change->before != NULL) {
         subjects -= sign;
-        bytes -= sign * cell_bytes(change->before);
+        bytes -= sign * (int64_t)detect_cell_bytes(change->before);
     }
     engine_count_states(change->lineage->engine, change->lineage, subjects, bytes);
 }

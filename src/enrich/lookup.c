@@ -61,7 +61,8 @@ lookup_fini(struct mmdb *mmdb)
     mmdb->first = NULL;
 }
 
-static void
+/* Inline, or gcc takes it for a function without effect and drops the calls. */
+__attribute__((always_inline)) static inline void
 fetch(const struct mmdb *mmdb, uint32_t record)
 {
     uint32_t nodes = mmdb->db.metadata.node_count;
