@@ -90,9 +90,9 @@ write_get(struct load *load, char *to)
     uint64_t actor = hash64(load->traffic.seed, &number, sizeof number) % load->traffic.actors;
     const char *path = load->options.get, *star = strchr(path, '*');
     int before = star == NULL ? (int)strlen(path) : (int)(star - path);
-    char digits[8] = "";
+    char digits[12] = "";
     if (star != NULL)
-        snprintf(digits, sizeof digits, "%06u", (unsigned)actor);
+        snprintf(digits, sizeof digits, "%07u", (unsigned)actor % 10000000);
     return (size_t)snprintf(to, HEAD_MAX,
                             "GET %.*s%s%s HTTP/1.1\r\nHost: localhost\r\n"
                             "Authorization: Bearer %s\r\n\r\n",

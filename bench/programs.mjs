@@ -25,16 +25,29 @@ export const clear = async () => {
   await mkdir(folder, { recursive: true });
 };
 
-/** Runs to the end; rejects when that is not status 0. */
+/** Anonymous memory of a process now, in bytes; 0 when it has ended. */
+function anonymousMemory(pid) {
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    return Number(/RssAnon:\s+(\d+)/.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/** Runs to the end; rejects when that is not status 0. `memory` is the most that was seen. */
 export async function run(name, args, { stdout } = {}) {
   const child = spawn(program(name), args, { stdio: ["ignore", stdout ?? "pipe", "pipe"] });
+  let memory = 0;
+  const look = setInterval(() => (memory = Math.max(memory, anonymousMemory(child.pid))), 50);
   let out = "";
   let err = "";
   child.stdout?.on("data", (data) => (out += data));
   child.stderr.on("data", (data) => (err += data));
   const [code, signal] = await once(child, "close");
+  clearInterval(look);
   if (code !== 0) throw new Error(`${name} ${args.join(" ")}: ${signal ?? code}\n${err}${out}`);
-  return { out, err };
+  return { out, err, memory };
 }
 
 /** A process that says `listening on http://…:PORT` and goes on until it is stopped. */
@@ -69,8 +82,7 @@ class Listening {
 
   /** Anonymous memory now, in bytes. */
   memory() {
-    const status = readFileSync(`/proc/${this.child.pid}/status`, "utf8");
-    return Number(/RssAnon:\s+(\d+)/.exec(status)[1]) * 1024;
+    return anonymousMemory(this.child.pid);
   }
 
   /** Runs the load against it; what it printed. */

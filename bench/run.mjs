@@ -1,6 +1,6 @@
 // Measures what figures.md sets goals for, and prints it as a table. See README.md.
 
-import { openSync, writeFileSync } from "node:fs";
+import { existsSync, openSync, writeFileSync } from "node:fs";
 import { cpus, loadavg } from "node:os";
 import path from "node:path";
 import { clear, folder, geoOptions, run, Server, startCeiling, startReceiver } from "./programs.mjs";
@@ -24,7 +24,44 @@ const rules = [
   ],
 ].map(([type, conditions]) => ({ name: type, rule_type: type, conditions, channels: [] }));
 
+/** Ten, all of which keep a state for each actor. */
+const logins = { action_pattern: "auth.*" };
+const tenRules = [
+  ...rules.filter((rule) => rule.rule_type !== "repeated_action"),
+  ...[
+    ["repeated_action", { ...logins, threshold: 50, window_minutes: 10 }],
+    ["new_network", logins],
+    ["high_volume_destructive", { ...logins, threshold: 50 }],
+    ["dormant_account", logins],
+    [
+      "sequence",
+      {
+        first: { action_pattern: "auth.login_failed", count: 5 },
+        then: { action_pattern: "auth.login" },
+        within_minutes: 10,
+      },
+    ],
+    ["session_anomaly", logins],
+  ].map(([type, conditions]) => ({ name: type, rule_type: type, conditions, channels: [] })),
+];
+
+/** Every type there is. */
+const allRules = [
+  ...tenRules,
+  ...[
+    ["ingestion_spike", {}],
+    ["blocklisted_ip", { ...logins, networks: ["203.0.113.0/24", "2001:db8::/32"] }],
+    ["suspicious_user_agent", logins],
+    [
+      "watched_action",
+      { ...logins, where: [{ field: "metadata.mfa", op: "eq", value: false }] },
+    ],
+    ["combination", { all: ["rul_new_country", "rul_off_hours"] }],
+  ].map(([type, conditions]) => ({ name: type, rule_type: type, conditions, channels: [] })),
+].map((rule) => ({ id: `rul_${rule.rule_type}`, ...rule }));
+
 const rows = [];
+const tables = []; // that a program printed
 const number = (value, digits = 0) =>
   value.toLocaleString("en-US", { maximumFractionDigits: digits, minimumFractionDigits: digits });
 const perSecond = (value) => `${number(value)}/s`;
@@ -156,22 +193,89 @@ async function slow() {
 
 // -- replay --------------------------------------------------------------------------------------
 
-async function replay() {
-  const events = path.join(folder, "events.ndjson");
+/** Writes `count` events of so many actors, once. */
+async function writeEvents(count, actors) {
+  const events = path.join(folder, `events-${actors}.ndjson`);
+  const args = ["--print", String(count), "--actors", String(actors)];
+  if (!existsSync(events)) await run("load", args, { stdout: openSync(events, "w") });
+  return events;
+}
+
+async function replayOnce(events, ruleList) {
   const written = path.join(folder, "rules.json");
-  writeFileSync(written, JSON.stringify({ rules }));
-  const count = Math.min(EVENTS, 1_000_000);
-  await run("load", ["--print", String(count)], { stdout: openSync(events, "w") });
-  const rates = [];
+  writeFileSync(written, JSON.stringify({ rules: ruleList }));
+  const nowhere = openSync("/dev/null", "w");
+  const args = ["replay", "--rules", written, ...geoOptions, events];
+  const { err, memory } = await run("tocsin", args, { stdout: nowhere });
+  const [, read, seconds] = /(\d+) events, .* in ([\d.]+) s/.exec(err);
+  return { rate: Number(read) / Number(seconds), memory };
+}
+
+async function replay() {
+  const events = await writeEvents(Math.min(EVENTS, 1_000_000), 100_000);
+  const five = [];
+  const all = [];
   for (let round = 0; round < ROUNDS; round++) {
-    const nowhere = openSync("/dev/null", "w");
-    const args = ["replay", "--rules", written, ...geoOptions, events];
-    const { err } = await run("tocsin", args, { stdout: nowhere });
-    const [, read, seconds] = /(\d+) events, .* in ([\d.]+) s/.exec(err);
-    rates.push(Number(read) / Number(seconds));
+    five.push((await replayOnce(events, rules)).rate);
+    all.push((await replayOnce(events, allRules)).rate);
   }
-  const rate = median(rates);
+  const rate = median(five);
   row("replay, five rules, 100,000 actors", "500,000/s", perSecond(rate), "", "", rate >= 500_000);
+  row(
+    `replay, a rule of each of the ${allRules.length} types`,
+    "",
+    perSecond(median(all)),
+    `five rules ${perSecond(rate)}`,
+    (median(all) / rate).toFixed(2),
+  );
+}
+
+// -- rule types, and many actors -------------------------------------------------------------------
+
+async function detect() {
+  for (const actors of [100_000, 1_000_000]) {
+    const { out } = await run("detect", [String(2 * actors + 800_000), String(actors)]);
+    tables.push(`Processor time of each rule type, ${number(actors)} actors:\n\n${out}`);
+  }
+}
+
+const SUBJECTS_MAX = 1_000_000; // of a rule, as doc/rules.md says
+
+/** A million actors and ten rules, then more actors than a rule may keep. */
+async function actors() {
+  const million = await writeEvents(3_000_000, SUBJECTS_MAX);
+  const replayed = await replayOnce(million, tenRules);
+  row(
+    "replay, ten rules, 1,000,000 actors",
+    "",
+    perSecond(replayed.rate),
+    `${number(replayed.memory / 1e6)} MB anonymous at most`,
+  );
+  const server = await new Server().begin({ name: "actors" });
+  try {
+    await server.setRules(tenRules);
+    const show = async (what) => {
+      const subjects = await server.metric("rule_subjects");
+      const bytes = await server.metric("rule_state_bytes");
+      const dropped = await server.metric("rule_subjects_dropped_total");
+      const most = tenRules.length * SUBJECTS_MAX;
+      row(
+        what,
+        `${number(most)} subjects at most`,
+        `${number(subjects)} subjects, ${number(dropped)} had to go, ` +
+          `${number(bytes / subjects)} bytes each, ${number(server.memory() / 1e6)} MB anonymous`,
+        `states ${number(bytes / 1e6)} MB`,
+        "",
+        subjects <= most,
+      );
+    };
+    await batches(server, 3_000_000, { actors: SUBJECTS_MAX });
+    await show("ten rules, 1,000,000 actors");
+    await batches(server, 3_000_000, { actors: 1.5 * SUBJECTS_MAX });
+    await show("ten rules, 1,500,000 actors");
+  } finally {
+    await server.stop("SIGKILL"); // an orderly end would write all of it down
+  }
 }
 
 // -- a webhook -------------------------------------------------------------------------------------
@@ -447,7 +551,7 @@ function print() {
     );
 }
 
-const parts = { ingest, slow, replay, webhook, isolation, transaction, grow, device };
+const parts = { ingest, slow, replay, detect, actors, webhook, isolation, transaction, grow, device };
 const wanted = process.argv.slice(2);
 const unknown = wanted.find((name) => !(name in parts));
 if (unknown) {
@@ -465,3 +569,4 @@ for (const [name, part] of Object.entries(parts)) {
 await clear();
 console.log(`${cpus().length} cores; ${number(EVENTS)} events in the log that grows\n`);
 print();
+for (const table of tables) console.log(`\n${table}`);

@@ -99,7 +99,7 @@ static inline void
 traffic_actor(struct traffic_text *out, uint64_t actor)
 {
     traffic_put(out, "user_");
-    traffic_digits(out, actor, 6);
+    traffic_digits(out, actor, 7);
 }
 
 static inline void
