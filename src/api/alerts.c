@@ -166,10 +166,7 @@ alerts_list(struct call *call)
     *gathering = (struct gathering){.call = call, .tools = tools_take(call->api), .ok = true};
     arena_init(&wanted.arena, 4096, 64 * 1024);
 
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     bool ok = journal_list_alerts(call->api->options.journal, call->workspace_id, &filter, &page,
                                   gather, gathering, &result, &err);
     if (ok && (!gathering->ok || wanted.err.code != ERR_NONE)) {

@@ -247,6 +247,9 @@ bool call_read_page(struct call *call, struct journal_page *page_out) MUST_USE;
 /* limit and cursor alone, for lists that are not of the log. */
 bool call_read_limit(struct call *call, size_t *limit_out, int64_t *cursor_out) MUST_USE;
 /* Closes `data` and appends `pagination` and the outer brace. */
+/* Begins the 200 of a list; its rows come next, then one of the two that end it. */
+struct buffer *answer_list(struct call *call);
+void answer_all_listed(struct buffer *out, size_t count);
 void answer_pagination(struct buffer *out, const struct journal_page_result *result);
 /* Refuses a member of the body that is not in the list (NULL at the end); the list says what is. */
 bool call_check_members(struct call *call, const struct json *object, const char *const *known);

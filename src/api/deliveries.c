@@ -96,10 +96,7 @@ deliveries_list(struct call *call)
     result.total_is_exact = !result.has_more && filter.cursor == 0;
     if (result.has_more)
         result.next_cursor = (log_at)list[limit - 1].created_at;
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     for (size_t i = 0; i < result.count; i++) {
         json_open(out, '{');
         write_members(out, &list[i]);

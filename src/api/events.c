@@ -59,10 +59,7 @@ events_list(struct call *call)
         filter.ip_address = (struct str){text, address_format(&address, text)};
 
     struct listing listing = {.call = call, .tools = tools_take(call->api), .ok = true};
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     bool ok = journal_list_events(call->api->options.journal, call->workspace_id, &filter, &page,
                                   on_event, &listing, &result, &err);
     tools_give(call->api, listing.tools);

@@ -82,29 +82,19 @@ keys_list(struct call *call)
         call_fail_err(call, &err);
         return;
     }
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     for (size_t i = 0; i < count; i++)
         write_key(out, &keys[i], (struct str){0});
-    struct journal_page_result all = {.count = count, .total = count, .total_is_exact = true};
-    answer_pagination(out, &all);
+    answer_all_listed(out, count);
 }
 
 /* -- making one -------------------------------------------------------------------- */
 
 static bool
-complain(struct violations *violations, const char *field, const char *must_be)
-{
-    return violations_add(violations, str_from(field), "The %s field must be %s.", field, must_be);
-}
-
-static bool
 read_roles(const struct json *sent, struct store_key *key, struct violations *violations)
 {
     if (sent->type != JSON_ARRAY || sent->count == 0)
-        return complain(violations, "roles", "a list of ingest, read, triage, admin");
+        return violations_must_be(violations, "roles", "a list of ingest, read, triage, admin");
     for (size_t i = 0; i < sent->count; i++) {
         unsigned bit = 0;
         for (size_t r = 0; r < COUNT_OF(roles); r++)
@@ -112,7 +102,7 @@ read_roles(const struct json *sent, struct store_key *key, struct violations *vi
                 str_equal(sent->items[i].text, str_from(roles[r].name)))
                 bit = roles[r].bit;
         if (bit == 0)
-            return complain(violations, "roles", "a list of ingest, read, triage, admin");
+            return violations_must_be(violations, "roles", "a list of ingest, read, triage, admin");
         key->roles |= bit;
     }
     return true;
@@ -125,12 +115,13 @@ read_networks(const struct json *sent, struct arena *arena, struct store_key *ke
     if (sent->type == JSON_ABSENT || sent->type == JSON_NULL)
         return true;
     if (sent->type != JSON_ARRAY || sent->count > NETWORKS_MAX)
-        return complain(violations, "ip_allow", "a list of at most 100 networks (CIDR)");
+        return violations_must_be(violations, "ip_allow", "a list of at most 100 networks (CIDR)");
     struct network *networks = arena_array(arena, sent->count, struct network);
     must(networks != NULL);
     for (size_t i = 0; i < sent->count; i++)
         if (sent->items[i].type != JSON_STRING || !network_parse(sent->items[i].text, &networks[i]))
-            return complain(violations, "ip_allow", "a list of at most 100 networks (CIDR)");
+            return violations_must_be(violations, "ip_allow",
+                                      "a list of at most 100 networks (CIDR)");
     key->networks = networks;
     key->network_count = sent->count;
     return true;
@@ -143,13 +134,13 @@ read_tenants(const struct json *sent, struct arena *arena, struct store_key *key
     if (sent->type == JSON_ABSENT || sent->type == JSON_NULL)
         return true;
     if (sent->type != JSON_ARRAY || sent->count > LIMIT_TENANTS)
-        return complain(violations, "tenant_ids", "a list of at most 100 strings");
+        return violations_must_be(violations, "tenant_ids", "a list of at most 100 strings");
     struct str *tenants = arena_array(arena, sent->count, struct str);
     must(tenants != NULL);
     for (size_t i = 0; i < sent->count; i++) {
         const struct json *item = &sent->items[i];
         if (item->type != JSON_STRING || item->text.len == 0 || item->text.len > LIMIT_STRING_BYTES)
-            return complain(violations, "tenant_ids", "a list of at most 100 strings");
+            return violations_must_be(violations, "tenant_ids", "a list of at most 100 strings");
         tenants[i] = item->text;
     }
     key->tenants = tenants;
@@ -166,17 +157,18 @@ read_scalars(const struct call *call, struct store_key *key, struct violations *
     if (label->type == JSON_STRING && label->text.len <= LABEL_MAX)
         key->label = label->text;
     else if (label->type != JSON_ABSENT && label->type != JSON_NULL)
-        return complain(violations, "label", "a string of at most 256 bytes");
+        return violations_must_be(violations, "label", "a string of at most 256 bytes");
     if (rate->type == JSON_NUMBER && rate->is_integer && rate->integer >= 1 &&
         rate->integer <= 60000000)
         key->rate_per_minute = rate->integer;
     else if (rate->type != JSON_ABSENT && rate->type != JSON_NULL)
-        return complain(violations, "rate_per_minute", "a whole number from 1 to 60000000");
+        return violations_must_be(violations, "rate_per_minute",
+                                  "a whole number from 1 to 60000000");
     if (expires->type == JSON_ABSENT || expires->type == JSON_NULL)
         return true;
     if (expires->type != JSON_STRING || !time_parse(expires->text, &key->expires_at) ||
         key->expires_at <= call->taken_at_us)
-        return complain(violations, "expires_at", "an RFC 3339 time to come");
+        return violations_must_be(violations, "expires_at", "an RFC 3339 time to come");
     return true;
 }
 

@@ -41,23 +41,13 @@ members_list(struct call *call)
     size_t count = 0;
     if (!read_all(call, &members, &count))
         return;
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     for (size_t i = 0; i < count; i++)
         write_member(out, &members[i]);
-    struct journal_page_result all = {.count = count, .total = count, .total_is_exact = true};
-    answer_pagination(out, &all);
+    answer_all_listed(out, count);
 }
 
 /* -- what was sent ------------------------------------------------------------------ */
-
-static bool
-complain(struct violations *violations, const char *field, const char *must_be)
-{
-    return violations_add(violations, str_from(field), "The %s field must be %s.", field, must_be);
-}
 
 static void
 read_email(const struct json *sent, struct store_member *member, struct violations *violations)
@@ -65,7 +55,8 @@ read_email(const struct json *sent, struct store_member *member, struct violatio
     if (sent->type == JSON_STRING && mail_address_valid(sent->text))
         member->email = sent->text;
     else if (sent->type != JSON_ABSENT || member->email.ptr == NULL)
-        complain(violations, "email", "a mail address such as ana@example.com (ASCII, no spaces)");
+        violations_must_be(violations, "email",
+                           "a mail address such as ana@example.com (ASCII, no spaces)");
 }
 
 static void
@@ -76,7 +67,7 @@ read_name(const struct json *sent, struct store_member *member, struct violation
     else if (sent->type == JSON_STRING && sent->text.len > 0 && sent->text.len <= NAME_MAX_BYTES)
         member->name = sent->text;
     else if (sent->type != JSON_ABSENT)
-        complain(violations, "name", "a string of 1 to 256 bytes, or null");
+        violations_must_be(violations, "name", "a string of 1 to 256 bytes, or null");
 }
 
 static void
@@ -86,7 +77,7 @@ read_role(const struct json *sent, bool is_new, struct store_member *member,
     if (sent->type == JSON_ABSENT && !is_new)
         return;
     if (sent->type != JSON_STRING || !store_member_role_parse(sent->text, &member->role))
-        complain(violations, "role", "one of owner, admin, analyst, viewer");
+        violations_must_be(violations, "role", "one of owner, admin, analyst, viewer");
 }
 
 /* What was sent, laid over `*member`; a zeroed one is new. */

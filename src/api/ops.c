@@ -163,29 +163,47 @@ write_histogram(struct buffer *out, const char *name, const char *help,
                   name, (unsigned long long)histogram->count);
 }
 
+struct outcome {
+    const char *name;
+    uint64_t count;
+};
+
+static void
+write_outcomes(struct buffer *out, const char *name, const char *help,
+               const struct outcome *outcomes, size_t count)
+{
+    buffer_printf(out, "# HELP tocsin_%s %s\n# TYPE tocsin_%s counter\n", name, help, name);
+    for (size_t i = 0; i < count; i++)
+        buffer_printf(out, "tocsin_%s{outcome=\"%s\"} %llu\n", name, outcomes[i].name,
+                      (unsigned long long)outcomes[i].count);
+}
+
+/* Seconds; 0 when nothing has waited since then. */
+static double
+waited_since(const struct call *call, int64_t at)
+{
+    return at != 0 && call->taken_at_us > at ? (double)(call->taken_at_us - at) / 1e6 : 0;
+}
+
 static void
 write_notify(struct call *call, struct buffer *out)
 {
     struct notify_stats s;
     notify_stats(call->api->options.notify, &s);
-    double waited = 0;
-    if (s.oldest_waiting_at != 0 && call->taken_at_us > s.oldest_waiting_at)
-        waited = (double)(call->taken_at_us - s.oldest_waiting_at) / 1e6;
-    buffer_printf(out,
-                  "# HELP tocsin_webhook_attempts_total Attempts by what they came to.\n"
-                  "# TYPE tocsin_webhook_attempts_total counter\n"
-                  "tocsin_webhook_attempts_total{outcome=\"delivered\"} %llu\n"
-                  "tocsin_webhook_attempts_total{outcome=\"failed\"} %llu\n"
-                  "tocsin_webhook_attempts_total{outcome=\"unanswered\"} %llu\n",
-                  (unsigned long long)s.attempts_delivered, (unsigned long long)s.attempts_failed,
-                  (unsigned long long)s.attempts_unanswered);
-    buffer_printf(out,
-                  "# HELP tocsin_transactions_total Transactions by what they came to.\n"
-                  "# TYPE tocsin_transactions_total counter\n"
-                  "tocsin_transactions_total{outcome=\"passed\"} %llu\n"
-                  "tocsin_transactions_total{outcome=\"failed\"} %llu\n",
-                  (unsigned long long)s.transactions_passed,
-                  (unsigned long long)s.transactions_failed);
+    double waited = waited_since(call, s.oldest_waiting_at);
+    const struct outcome attempts[] = {
+        {"delivered", s.attempts_delivered},
+        {"failed", s.attempts_failed},
+        {"unanswered", s.attempts_unanswered},
+    };
+    write_outcomes(out, "webhook_attempts_total", "Attempts by what they came to.", attempts,
+                   COUNT_OF(attempts));
+    const struct outcome transactions[] = {
+        {"passed", s.transactions_passed},
+        {"failed", s.transactions_failed},
+    };
+    write_outcomes(out, "transactions_total", "Transactions by what they came to.", transactions,
+                   COUNT_OF(transactions));
     const struct number numbers[] = {
         {"webhook_deliveries_dead_total", "counter", "Deliveries that were given up.",
          (double)s.deliveries_dead},
@@ -210,17 +228,14 @@ write_mail(struct call *call, struct buffer *out)
 {
     struct notify_stats s;
     notify_stats(call->api->options.notify, &s);
-    double waited = 0;
-    if (s.mail_oldest_waiting_at != 0 && call->taken_at_us > s.mail_oldest_waiting_at)
-        waited = (double)(call->taken_at_us - s.mail_oldest_waiting_at) / 1e6;
-    buffer_printf(out,
-                  "# HELP tocsin_mail_attempts_total Mails by what the server made of them.\n"
-                  "# TYPE tocsin_mail_attempts_total counter\n"
-                  "tocsin_mail_attempts_total{outcome=\"accepted\"} %llu\n"
-                  "tocsin_mail_attempts_total{outcome=\"failed\"} %llu\n"
-                  "tocsin_mail_attempts_total{outcome=\"refused\"} %llu\n",
-                  (unsigned long long)s.mail_accepted, (unsigned long long)s.mail_failed,
-                  (unsigned long long)s.mail_refused);
+    double waited = waited_since(call, s.mail_oldest_waiting_at);
+    const struct outcome attempts[] = {
+        {"accepted", s.mail_accepted},
+        {"failed", s.mail_failed},
+        {"refused", s.mail_refused},
+    };
+    write_outcomes(out, "mail_attempts_total", "Mails by what the server made of them.", attempts,
+                   COUNT_OF(attempts));
     const struct number numbers[] = {
         {"mail_digests_total", "counter", "Mails accepted that told of several alerts.",
          (double)s.mail_digests},

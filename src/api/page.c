@@ -97,6 +97,16 @@ call_read_page(struct call *call, struct journal_page *page_out)
     return true;
 }
 
+struct buffer *
+answer_list(struct call *call)
+{
+    struct buffer *out = call_answer(call, 200);
+    json_open(out, '{');
+    json_name(out, "data");
+    json_open(out, '[');
+    return out;
+}
+
 void
 answer_pagination(struct buffer *out, const struct journal_page_result *result)
 {
@@ -125,6 +135,13 @@ answer_pagination(struct buffer *out, const struct journal_page_result *result)
     json_put_bool(out, "total_is_exact", result->total_is_exact);
     json_close(out, '}');
     json_close(out, '}');
+}
+
+void
+answer_all_listed(struct buffer *out, size_t count)
+{
+    struct journal_page_result all = {.count = count, .total = count, .total_is_exact = true};
+    answer_pagination(out, &all);
 }
 
 bool

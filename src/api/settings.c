@@ -158,17 +158,13 @@ workspaces_list(struct call *call)
         call_fail_err(call, &err);
         return;
     }
-    struct buffer *out = call_answer(call, 200);
-    json_open(out, '{');
-    json_name(out, "data");
-    json_open(out, '[');
+    struct buffer *out = answer_list(call);
     for (size_t i = 0; i < count; i++) {
         json_open(out, '{');
         write_workspace(out, &list[i]);
         json_close(out, '}');
     }
-    struct journal_page_result all = {.count = count, .total = count, .total_is_exact = true};
-    answer_pagination(out, &all);
+    answer_all_listed(out, count);
 }
 
 static bool

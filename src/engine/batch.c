@@ -66,26 +66,48 @@ engine_find_first(struct engine *engine, const struct submission *submission,
 
 /* -- detecting --------------------------------------------------------------------- */
 
-void
-engine_make_room(struct arena *arena)
+/* The sender's limit is for what was sent; what the engine adds comes on top. */
+static void
+make_room(struct arena *arena)
 {
     if (arena->limit - arena->total < ARENA_ROOM)
         arena->limit = arena->total + ARENA_ROOM;
 }
 
-static void
-step_one(struct engine *engine, struct submission *submission, struct lineage *lineage,
-         const struct event *event, size_t *count)
+static bool
+detect_one(struct submission *submission, const struct lineage *lineage, const struct event *event,
+           struct alert *alert)
 {
-    engine_make_room(&submission->arena);
-    engine->found = grow(engine->found, *count, &engine->found_cap, sizeof *engine->found);
-    struct alert *alert = &engine->found[*count];
-    if (!detect_step(lineage->compiled, lineage->table, event, false, &submission->arena, alert))
+    struct arena *arena = &submission->arena;
+    make_room(arena);
+    return submission->trial
+               ? detect_try(lineage->compiled, lineage->table, event, arena, alert)
+               : detect_step(lineage->compiled, lineage->table, event, false, arena, alert);
+}
+
+void
+engine_detect(struct engine *engine, struct submission *submission,
+              const struct workspace *workspace, struct engine_item *item)
+{
+    size_t count = 0;
+    for (size_t i = 0; workspace != NULL && i < workspace->count; i++) {
+        engine->found = grow(engine->found, count, &engine->found_cap, sizeof *engine->found);
+        struct alert *alert = &engine->found[count];
+        if (!detect_one(submission, workspace->lineages[i], &item->event, alert))
+            continue;
+        alert->at = (int64_t)stamp_next(&engine->stamp);
+        alert->triggered_at = alert->at;
+        alert->silent = submission->backfill;
+        count++;
+    }
+    item->alert_count = count;
+    item->alerts = NULL;
+    if (count == 0)
         return;
-    alert->at = (int64_t)stamp_next(&engine->stamp);
-    alert->triggered_at = alert->at;
-    alert->silent = submission->backfill;
-    ++*count;
+    make_room(&submission->arena);
+    item->alerts = arena_array(&submission->arena, count, struct alert);
+    must(item->alerts != NULL);
+    memcpy(item->alerts, engine->found, count * sizeof *engine->found);
 }
 
 /* How many were held back before this one, as its context tells. */
@@ -182,25 +204,15 @@ static size_t
 detect_item(struct engine *engine, struct submission *submission, const struct workspace *workspace,
             struct engine_item *item)
 {
-    size_t count = 0;
     if (engine->warmed > 0)
         engine->warmed--;
     else if (workspace != NULL)
         warm(engine, workspace);
-    for (size_t i = 0; workspace != NULL && i < workspace->count; i++)
-        step_one(engine, submission, workspace->lineages[i], &item->event, &count);
-    item->alert_count = count;
-    item->alerts = NULL;
+    engine_detect(engine, submission, workspace, item);
     size_t bytes = item->stored_len + RECORD_OVERHEAD;
     if (item->source.ptr != NULL)
         bytes += item->source.len + RECORD_OVERHEAD;
-    if (count == 0)
-        return bytes;
-    engine_make_room(&submission->arena);
-    item->alerts = arena_array(&submission->arena, count, struct alert);
-    must(item->alerts != NULL);
-    memcpy(item->alerts, engine->found, count * sizeof *engine->found);
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < item->alert_count; i++)
         bytes += alert_bytes(&item->alerts[i]);
     return bytes;
 }

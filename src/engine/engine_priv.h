@@ -267,8 +267,10 @@ struct str engine_write_key(struct buffer *key, struct str workspace_id, const s
 bool engine_find_first(struct engine *engine, const struct submission *submission,
                        const struct engine_item *item, uint64_t hash, log_at *at_out,
                        struct err *err) MUST_USE;
-/* The sender's limit is for what was sent; what the engine adds comes on top. */
-void engine_make_room(struct arena *arena);
+/* The alerts that the rules raise for the event, stamped behind it, into the submission's arena.
+ * Of a trial the states stay as they are. */
+void engine_detect(struct engine *engine, struct submission *submission,
+                   const struct workspace *workspace, struct engine_item *item);
 
 /* -- trial.c ----------------------------------------------------------------------- */
 

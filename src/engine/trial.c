@@ -81,22 +81,6 @@ engine_let_go(struct engine *engine, struct submission *submission)
 
 /* -- trying ------------------------------------------------------------------------ */
 
-static void
-try_one(struct engine *engine, struct submission *submission, struct lineage *lineage,
-        struct engine_item *item)
-{
-    engine_make_room(&submission->arena);
-    engine->found =
-        grow(engine->found, item->alert_count, &engine->found_cap, sizeof *engine->found);
-    struct alert *alert = &engine->found[item->alert_count];
-    if (!detect_try(lineage->compiled, lineage->table, &item->event, &submission->arena, alert))
-        return;
-    alert->at = (int64_t)stamp_next(&engine->stamp);
-    alert->triggered_at = alert->at;
-    alert->silent = submission->backfill;
-    item->alert_count++;
-}
-
 /* Positions as the event and its alerts would have them, were they the next. */
 static void
 try_item(struct engine *engine, struct submission *submission, struct engine_item *item)
@@ -107,14 +91,7 @@ try_item(struct engine *engine, struct submission *submission, struct engine_ite
     stamp_look(&engine->stamp);
     item->at = stamp_next(&engine->stamp);
     item->event.created_at = (int64_t)item->at;
-    item->alert_count = 0;
-    for (size_t i = 0; workspace != NULL && i < workspace->count; i++)
-        try_one(engine, submission, workspace->lineages[i], item);
-    engine_make_room(&submission->arena);
-    item->alerts = arena_array(&submission->arena, item->alert_count, struct alert);
-    must(item->alerts != NULL);
-    if (item->alert_count > 0)
-        memcpy(item->alerts, engine->found, item->alert_count * sizeof *engine->found);
+    engine_detect(engine, submission, workspace, item);
     engine->stamp.last = last;
     item->status = ENGINE_TRIED;
 }

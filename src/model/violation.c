@@ -33,3 +33,9 @@ violations_add(struct violations *violations, struct str field, const char *fmt,
     violations->items[violations->count++] = found;
     return false;
 }
+
+bool
+violations_must_be(struct violations *violations, const char *field, const char *must_be)
+{
+    return violations_add(violations, str_from(field), "The %s field must be %s.", field, must_be);
+}

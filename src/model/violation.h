@@ -22,5 +22,7 @@ struct violations {
 /* `field` and `message` are copied. Always returns false, so that a reader can `return` it. */
 bool violations_add(struct violations *violations, struct str field, const char *fmt, ...)
     PRINTF_LIKE(3, 4);
+/* "The FIELD field must be MUST_BE." */
+bool violations_must_be(struct violations *violations, const char *field, const char *must_be);
 
 #endif

@@ -15,18 +15,6 @@ struct test {
     bool done;
 };
 
-static void
-lock(struct notify *notify)
-{
-    must(pthread_mutex_lock(&notify->lock) == 0);
-}
-
-static void
-unlock(struct notify *notify)
-{
-    must(pthread_mutex_unlock(&notify->lock) == 0);
-}
-
 /* With the lock held. */
 static bool
 push(struct notify *notify, const struct command *command, struct err *err)
@@ -42,14 +30,14 @@ push(struct notify *notify, const struct command *command, struct err *err)
 static bool
 pop(struct notify *notify, struct command *command_out)
 {
-    lock(notify);
+    notify_lock(notify);
     bool any = notify->command_count > 0;
     if (any) {
         *command_out = notify->commands[notify->first_command];
         notify->first_command = (notify->first_command + 1) % COMMANDS_MAX;
         notify->command_count--;
     }
-    unlock(notify);
+    notify_unlock(notify);
     return any;
 }
 
@@ -66,9 +54,9 @@ ask_to_take_up(struct notify *notify, const struct store_range *range, struct er
     must(range->webhook_id.len <= sizeof command.webhook_id);
     memcpy(command.workspace_id, range->workspace_id.ptr, range->workspace_id.len);
     memcpy(command.webhook_id, range->webhook_id.ptr, range->webhook_id.len);
-    lock(notify);
+    notify_lock(notify);
     bool ok = push(notify, &command, err);
-    unlock(notify);
+    notify_unlock(notify);
     notify_wake(notify);
     return ok;
 }
@@ -219,16 +207,16 @@ static bool
 wait_for_test(struct notify *notify, struct test *test, struct err *err)
 {
     struct command command = {.test = test};
-    lock(notify);
+    notify_lock(notify);
     bool ok = push(notify, &command, err);
-    unlock(notify);
+    notify_unlock(notify);
     if (!ok)
         return false;
     notify_wake(notify);
-    lock(notify);
+    notify_lock(notify);
     while (!test->done)
         must(pthread_cond_wait(&notify->answered, &notify->lock) == 0);
-    unlock(notify);
+    notify_unlock(notify);
     if (test->err.code != ERR_NONE)
         *err = test->err;
     return test->err.code == ERR_NONE;
@@ -256,10 +244,10 @@ notify_test_mail(struct notify *notify, struct str workspace_id, struct str to,
 static void
 end_test(struct notify *notify, struct test *test)
 {
-    lock(notify);
+    notify_lock(notify);
     test->done = true;
     must(pthread_cond_broadcast(&notify->answered) == 0);
-    unlock(notify);
+    notify_unlock(notify);
 }
 
 void
@@ -314,9 +302,9 @@ commands_run(struct notify *notify)
         } else if (!take_up(notify, &command)) {
             /* It is a pending row by now: it goes out when the store answers again. */
             struct err full = {0};
-            lock(notify);
+            notify_lock(notify);
             (void)push(notify, &command, &full);
-            unlock(notify);
+            notify_unlock(notify);
             return;
         }
     }
@@ -325,9 +313,9 @@ commands_run(struct notify *notify)
 void
 commands_refuse(struct notify *notify)
 {
-    lock(notify);
+    notify_lock(notify);
     notify->refusing = true;
-    unlock(notify);
+    notify_unlock(notify);
     asking_refuse(notify);
     /* A replay is a pending row by now: it goes out after the next start. */
     struct command command;

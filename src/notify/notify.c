@@ -96,9 +96,9 @@ show_stats(struct notify *notify)
         counts->webhooks_failing = health_failing(notify);
         notify->oldest_looked_at = now;
     }
-    must(pthread_mutex_lock(&notify->lock) == 0);
+    notify_lock(notify);
     notify->shown = *counts;
-    must(pthread_mutex_unlock(&notify->lock) == 0);
+    notify_unlock(notify);
 }
 
 static void
@@ -204,7 +204,7 @@ notify_wake(struct notify *notify)
 void
 notify_stats(struct notify *notify, struct notify_stats *stats_out)
 {
-    must(pthread_mutex_lock(&notify->lock) == 0);
+    notify_lock(notify);
     *stats_out = notify->shown;
-    must(pthread_mutex_unlock(&notify->lock) == 0);
+    notify_unlock(notify);
 }

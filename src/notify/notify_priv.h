@@ -284,6 +284,7 @@ struct asked {
 struct asking {
     struct outcall *calls, *free_calls;
     struct asked *all, *free_asked, *live;
+    size_t calls_used, asked_used; /* taken at least once */
     struct outcall *buckets[ASKING_BUCKETS];
     uint64_t serial;
     struct notify_transaction *first, **end; /* under the lock: not begun yet */
@@ -297,6 +298,8 @@ void asking_refuse(struct notify *notify);
 /* What was said is kept under the ids of the deliveries (told.c). */
 struct asking *asking_new(void);
 void asking_free(struct asking *asking);
+struct outcall *told_take_call(struct asking *asking); /* NULL: all are out */
+struct asked *told_take_asked(struct asking *asking);
 void told_keep(struct asking *asking, struct asked *asked);
 /* Its places are free again; it is not among the live ones any more. */
 void told_release(struct asking *asking, struct asked *asked);
@@ -380,6 +383,18 @@ struct notify {
     size_t first_command, command_count;
     bool refusing;
 };
+
+static inline void
+notify_lock(struct notify *notify)
+{
+    must(pthread_mutex_lock(&notify->lock) == 0);
+}
+
+static inline void
+notify_unlock(struct notify *notify)
+{
+    must(pthread_mutex_unlock(&notify->lock) == 0);
+}
 
 static inline int64_t
 wall_us(const struct notify *notify)

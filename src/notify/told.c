@@ -15,12 +15,6 @@ asking_new(void)
     struct asking *asking = base_alloc(1, sizeof *asking);
     asking->calls = base_alloc(ASKING_CALLS, sizeof *asking->calls);
     asking->all = base_alloc(ASKING_CALLS, sizeof *asking->all);
-    for (size_t i = ASKING_CALLS; i > 0; i--) {
-        asking->calls[i - 1].next = asking->free_calls;
-        asking->free_calls = &asking->calls[i - 1];
-        asking->all[i - 1].next = asking->free_asked;
-        asking->free_asked = &asking->all[i - 1];
-    }
     asking->end = &asking->first;
     return asking;
 }
@@ -31,6 +25,29 @@ asking_free(struct asking *asking)
     base_free(asking->calls);
     base_free(asking->all);
     base_free(asking);
+}
+
+/* Those that were never taken are not touched: most servers ask nobody, and it is megabytes. */
+struct outcall *
+told_take_call(struct asking *asking)
+{
+    struct outcall *call = asking->free_calls;
+    if (call != NULL)
+        asking->free_calls = call->next;
+    else if (asking->calls_used < ASKING_CALLS)
+        call = &asking->calls[asking->calls_used++];
+    return call;
+}
+
+struct asked *
+told_take_asked(struct asking *asking)
+{
+    struct asked *asked = asking->free_asked;
+    if (asked != NULL)
+        asking->free_asked = asked->next;
+    else if (asking->asked_used < ASKING_CALLS)
+        asked = &asking->all[asking->asked_used++];
+    return asked;
 }
 
 /* -- what is kept ------------------------------------------------------------------ */
@@ -108,7 +125,7 @@ told_forget(struct notify *notify)
     if (!atomic_exchange(&asking->some_settled, false))
         return;
     bool some_left = false;
-    must(pthread_mutex_lock(&notify->lock) == 0);
+    notify_lock(notify);
     for (struct asked **link = &asking->live; *link != NULL;) {
         struct asked *asked = *link;
         if (!asked->settled || asked->last_at > notify->book.cursor) {
@@ -119,7 +136,7 @@ told_forget(struct notify *notify)
         *link = asked->next;
         told_release(asking, asked);
     }
-    must(pthread_mutex_unlock(&notify->lock) == 0);
+    notify_unlock(notify);
     if (some_left)
         atomic_store(&asking->some_settled, true);
 }
@@ -131,10 +148,10 @@ notify_settle(struct notify *notify, struct notify_transaction *transaction, int
     if (asked == NULL)
         return;
     transaction->asked = NULL;
-    must(pthread_mutex_lock(&notify->lock) == 0);
+    notify_lock(notify);
     asked->settled = true;
     asked->last_at = last_at;
-    must(pthread_mutex_unlock(&notify->lock) == 0);
+    notify_unlock(notify);
     atomic_store(&notify->asking->some_settled, true);
     notify_wake(notify);
 }

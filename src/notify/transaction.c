@@ -14,18 +14,6 @@
 
 #define TOKEN_OURS (UINT64_C(1) << 63) /* other requests count from 1 */
 
-static void
-lock(struct notify *notify)
-{
-    must(pthread_mutex_lock(&notify->lock) == 0);
-}
-
-static void
-unlock(struct notify *notify)
-{
-    must(pthread_mutex_unlock(&notify->lock) == 0);
-}
-
 /* -- the verdict ------------------------------------------------------------------- */
 
 static void
@@ -135,11 +123,9 @@ static bool
 add_call(struct notify *notify, struct asked *asked, struct lane *lane, enum webhook_event kind,
          size_t alert)
 {
-    struct asking *asking = notify->asking;
-    struct outcall *call = asking->free_calls;
+    struct outcall *call = told_take_call(notify->asking);
     if (call == NULL)
         return false;
-    asking->free_calls = call->next;
     *call = (struct outcall){.of = asked, .lane = lane, .kind = kind, .alert = alert};
     *asked->end = call;
     asked->end = &call->next;
@@ -286,12 +272,11 @@ static void
 begin(struct notify *notify, struct notify_transaction *transaction)
 {
     struct asking *asking = notify->asking;
-    struct asked *asked = asking->free_asked;
-    if (asked == NULL || notify->generation == 0) {
+    struct asked *asked = notify->generation == 0 ? NULL : told_take_asked(asking);
+    if (asked == NULL) {
         answer(transaction, NOTIFY_BUSY);
         return;
     }
-    asking->free_asked = asked->next;
     *asked = (struct asked){.transaction = transaction, .next = asking->live};
     asked->end = &asked->first;
     bool all = plan(notify, asked);
@@ -322,13 +307,13 @@ notify_ask(struct notify *notify, struct notify_transaction *transaction)
     transaction->next = NULL;
     transaction->asked = NULL;
     transaction->said_count = 0;
-    lock(notify);
+    notify_lock(notify);
     bool refused = notify->refusing;
     if (!refused) {
         *asking->end = transaction;
         asking->end = &transaction->next;
     }
-    unlock(notify);
+    notify_unlock(notify);
     if (refused)
         answer(transaction, NOTIFY_BUSY);
     else
@@ -339,11 +324,11 @@ static struct notify_transaction *
 take_all(struct notify *notify)
 {
     struct asking *asking = notify->asking;
-    lock(notify);
+    notify_lock(notify);
     struct notify_transaction *first = asking->first;
     asking->first = NULL;
     asking->end = &asking->first;
-    unlock(notify);
+    notify_unlock(notify);
     return first;
 }
 
