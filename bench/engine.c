@@ -319,7 +319,7 @@ print_stats(struct bench *bench)
            " %llu differences\n",
            (unsigned long long)log.commits,
            (double)stats.events / (double)(log.commits == 0 ? 1 : log.commits),
-           (double)log.sync_us_total / (double)(log.syncs == 0 ? 1 : log.syncs),
+           (double)log.syncs.sum_us / (double)(log.syncs.count == 0 ? 1 : log.syncs.count),
            (unsigned long long)stats.subjects, (double)stats.state_bytes / 1e6,
            (unsigned long long)stats.checkpoints, (unsigned long long)stats.recovery_differences);
 }

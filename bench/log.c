@@ -251,8 +251,8 @@ append(struct bench *bench, struct row *rows)
     log_stats(bench->log, &stats);
     printf("log, with index          %8.0f rows/s (%.0f with making the rows), sync %.2f ms\n",
            (double)bench->rows / (took - making), (double)bench->rows / took,
-           (double)(stats.sync_us_total - before.sync_us_total) / 1000 /
-               (double)(stats.syncs - before.syncs));
+           (double)(stats.syncs.sum_us - before.syncs.sum_us) / 1000 /
+               (double)(stats.syncs.count - before.syncs.count));
     printf("last tenth : first tenth %8.2f\n", first / last);
     printf("memory index             %8.1f MB\n", (double)stats.memory_index_bytes / 1e6);
     begun = now();

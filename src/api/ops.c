@@ -123,6 +123,25 @@ write_engine(struct call *call, struct buffer *out)
 }
 
 static void
+write_histogram(struct buffer *out, const char *name, const char *help,
+                const struct histogram *histogram)
+{
+    buffer_printf(out, "# HELP tocsin_%s %s\n# TYPE tocsin_%s histogram\n", name, help, name);
+    uint64_t so_far = 0;
+    for (size_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
+        char bound[JSON_NUMBER_SIZE];
+        size_t len = json_format_number((double)histogram_bound_us[i] / 1e6, bound);
+        so_far += histogram->bucket[i];
+        buffer_printf(out, "tocsin_%s_bucket{le=\"%.*s\"} %llu\n", name, (int)len, bound,
+                      (unsigned long long)so_far);
+    }
+    buffer_printf(out,
+                  "tocsin_%s_bucket{le=\"+Inf\"} %llu\ntocsin_%s_sum %.6f\ntocsin_%s_count %llu\n",
+                  name, (unsigned long long)histogram->count, name, (double)histogram->sum_us / 1e6,
+                  name, (unsigned long long)histogram->count);
+}
+
+static void
 write_log(struct call *call, struct buffer *out)
 {
     struct log_stats s;
@@ -134,33 +153,13 @@ write_log(struct call *call, struct buffer *out)
         {"log_open_bytes", "gauge", "Bytes of the open segment.", (double)s.open_bytes},
         {"log_records_total", "counter", "Records appended since the start.", (double)s.records},
         {"log_commits_total", "counter", "Commits since the start.", (double)s.commits},
-        {"log_syncs_total", "counter", "Syncs of the log since the start.", (double)s.syncs},
-        {"log_sync_seconds_total", "counter", "Time spent in them.", (double)s.sync_us_total / 1e6},
         {"log_memory_index_bytes", "gauge", "Memory of the open segment's index.",
          (double)s.memory_index_bytes},
         {"log_cache_bytes", "gauge", "Memory of unpacked frames.", (double)s.cache_bytes},
         {"log_seals_waiting", "gauge", "Segments that wait to be sealed.", (double)s.seals_waiting},
     };
     write_numbers(out, numbers, COUNT_OF(numbers));
-}
-
-static void
-write_histogram(struct buffer *out, const char *name, const char *help,
-                const struct notify_histogram *histogram)
-{
-    buffer_printf(out, "# HELP tocsin_%s %s\n# TYPE tocsin_%s histogram\n", name, help, name);
-    uint64_t so_far = 0;
-    for (size_t i = 0; i < NOTIFY_BUCKETS; i++) {
-        char bound[JSON_NUMBER_SIZE];
-        size_t len = json_format_number((double)notify_bucket_us[i] / 1e6, bound);
-        so_far += histogram->bucket[i];
-        buffer_printf(out, "tocsin_%s_bucket{le=\"%.*s\"} %llu\n", name, (int)len, bound,
-                      (unsigned long long)so_far);
-    }
-    buffer_printf(out,
-                  "tocsin_%s_bucket{le=\"+Inf\"} %llu\ntocsin_%s_sum %.6f\ntocsin_%s_count %llu\n",
-                  name, (unsigned long long)histogram->count, name, (double)histogram->sum_us / 1e6,
-                  name, (unsigned long long)histogram->count);
+    write_histogram(out, "log_sync_seconds", "How long commits waited for the disk.", &s.syncs);
 }
 
 struct outcome {

@@ -132,6 +132,14 @@ now_us(void)
     return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
 }
 
+static void
+note_sync(struct log *log, uint64_t took_us)
+{
+    must(pthread_mutex_lock(&log->mutex) == 0);
+    histogram_add(&log->syncs, (int64_t)took_us);
+    must(pthread_mutex_unlock(&log->mutex) == 0);
+}
+
 static bool
 write_commit(struct log *log, struct commit *commit, struct tail *tail, struct err *err)
 {
@@ -151,8 +159,7 @@ write_commit(struct log *log, struct commit *commit, struct tail *tail, struct e
     }
     uint64_t begun = now_us();
     bool synced = disk->sync(disk->self, open->file, err);
-    atomic_fetch_add(&log->sync_us, now_us() - begun);
-    atomic_fetch_add(&log->syncs, 1);
+    note_sync(log, now_us() - begun);
     if (synced)
         return true;
     log->needs_roll = true;
@@ -465,12 +472,11 @@ log_stats(const struct log *log, struct log_stats *stats_out)
     struct log_stats stats = {
         .segments = segments->count,
         .commits = atomic_load(&log->commits_done),
-        .syncs = atomic_load(&log->syncs),
-        .sync_us_total = atomic_load(&log->sync_us),
         .cache_bytes = cache_bytes(log->cache),
     };
     pthread_mutex_lock(&shared->mutex);
     stats.seals_waiting = log->sealing_count;
+    stats.syncs = log->syncs;
     for (size_t i = 0; i < segments->count; i++) {
         const struct segment *segment = segments->items[i];
         if (segment->sealed != NULL) {

@@ -22,6 +22,7 @@
 #define LOG_H
 
 #include "base/base.h"
+#include "base/histogram.h"
 
 #define LOG_HASH_SIZE     32
 #define LOG_TERMS_MAX     64                   /* of one record */
@@ -198,7 +199,8 @@ bool log_verify(struct log *log, void (*fn)(void *self, const struct log_finding
 
 struct log_stats {
     uint64_t segments, sealed_bytes, sealed_records, open_bytes, records;
-    uint64_t commits, syncs, sync_us_total; /* since it was opened */
+    uint64_t commits;       /* since it was opened */
+    struct histogram syncs; /* of commits, likewise; each waits for one */
     uint64_t memory_index_bytes, cache_bytes, seals_waiting;
 };
 void log_stats(const struct log *log, struct log_stats *stats_out);

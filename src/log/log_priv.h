@@ -468,10 +468,11 @@ struct log {
     size_t sealing_count; /* segments that wait to be sealed */
     bool kicked;          /* try again at once */
     uint64_t seal_tries;  /* that failed */
-    struct err seal_err;  /* of the last try; ERR_NONE: it went well */
+    struct histogram syncs;
+    struct err seal_err; /* of the last try; ERR_NONE: it went well */
     pthread_t writer, sealer;
 
-    atomic_ullong commits_done, syncs, sync_us;
+    atomic_ullong commits_done;
     atomic_bool stopping;
 };
 

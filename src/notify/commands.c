@@ -185,8 +185,7 @@ take_up(struct notify *notify, const struct command *command)
                                 command->from,
                                 command->to};
     struct err err = {0};
-    book_write(notify, true);
-    if (notify->book.retry_us != 0)
+    if (!book_flush(notify))
         return false;
     struct lane *lane = lanes_make(&notify->lanes, range.workspace_id, range.webhook_id);
     struct taking taking = {.notify = notify,

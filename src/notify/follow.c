@@ -60,7 +60,7 @@ read_webhooks(struct notify *notify, struct err *err)
         struct lane *lane = lanes_make(&notify->lanes, list[i].workspace_id, list[i].id);
         lane->webhook = &list[i];
         lane->gone = list[i].disabled_reason.ptr != NULL;
-        health_take(lane, &list[i]);
+        health_take(notify, lane, &list[i]);
         notify->hears_logins |= hears_logins(&list[i]);
         if (lane->since == list[i].since)
             continue;
@@ -112,7 +112,7 @@ follow_load_pending(struct notify *notify, struct err *err)
     struct store *store = notify->options.store;
     if (!store_delivery_cursor(store, &notify->book.cursor, err))
         return false;
-    notify->book.written_cursor = notify->book.cursor;
+    notify->book.closed_cursor = notify->book.cursor;
     return store_deliveries_pending(store, load_one, notify, err);
 }
 
@@ -157,7 +157,7 @@ follow_deliver(struct notify *notify, struct lane *lane, const struct occasion *
     struct job *job = lanes_add(&notify->lanes, lane, occasion->record_at, occasion->kind, now_us);
     struct book_row *row = book_add_row(notify);
     job->batch = notify->book.batch;
-    job->row = notify->book.row_count - 1;
+    job->row = notify->book.open->row_count - 1;
     row->lane = lane;
     row->kind = occasion->kind;
     row->record_at = occasion->record_at;
@@ -184,9 +184,8 @@ static bool
 has_room(struct follower *follower, size_t takers)
 {
     const struct notify *notify = follower->notify;
-    follower->stopped =
-        !book_has_row_room(&notify->book, takers) ||
-        (takers > 0 && notify->book.outcome_count + notify->flying + 2 * takers > BOOK_MAX);
+    follower->stopped = !book_has_row_room(&notify->book, takers) ||
+                        (takers > 0 && !book_has_outcome_room(notify, 2 * takers));
     return !follower->stopped;
 }
 
@@ -381,5 +380,5 @@ follow_log(struct notify *notify)
     notify->log_failed = false;
     if (!follower.stopped)
         book->cursor = (int64_t)durable;
-    return follower.stopped && book->retry_us == 0;
+    return follower.stopped && book->closed_now == CLOSED_NONE;
 }

@@ -12,9 +12,9 @@
 #define UNKNOWN_US     (2 * TIME_US_PER_DAY)
 
 void
-health_take(struct lane *lane, const struct webhook *webhook)
+health_take(const struct notify *notify, struct lane *lane, const struct webhook *webhook)
 {
-    if (lane->health_changed)
+    if (lane->health_changed || !book_is_written(&notify->book, lane->health_batch))
         return;
     lane->failing_since = webhook->failing_since;
     lane->failed_at = webhook->failed_at;
@@ -78,24 +78,19 @@ health_switch_off(struct notify *notify, struct lane *lane, const char *why)
     write_to_admins(notify, lane->webhook, why);
 }
 
-bool
-health_write(struct notify *notify, struct err *err)
+void
+health_close(struct notify *notify)
 {
-    const struct lanes *lanes = &notify->lanes;
-    size_t count = 0;
-    struct store_health *list = arena_array(&notify->scratch, lanes->count, struct store_health);
-    must(list != NULL);
-    for (size_t i = 0; i < lanes->count; i++) {
-        const struct lane *lane = lanes->sorted[i];
-        if (lane->health_changed)
-            list[count++] = (struct store_health){lane->workspace_id, lane->webhook_id,
-                                                  lane->failing_since, lane->failed_at};
+    const struct book *book = &notify->book;
+    for (size_t i = 0; i < notify->lanes.count; i++) {
+        struct lane *lane = notify->lanes.sorted[i];
+        if (!lane->health_changed)
+            continue;
+        *book_page_add_health(book->open) = (struct store_health){
+            lane->workspace_id, lane->webhook_id, lane->failing_since, lane->failed_at};
+        lane->health_changed = false;
+        lane->health_batch = book->batch;
     }
-    if (count > 0 && !store_webhooks_health(notify->options.store, list, count, err))
-        return false;
-    for (size_t i = 0; i < lanes->count; i++)
-        lanes->sorted[i]->health_changed = false;
-    return true;
 }
 
 uint64_t

@@ -153,7 +153,7 @@ lanes_make(struct lanes *lanes, struct str workspace_id, struct str webhook_id)
     *lane = (struct lane){.workspace_id = base_copy(workspace_id),
                           .webhook_id = base_copy(webhook_id),
                           .ready = {.by_record = true},
-                          .allowed = LANE_FLYING_MAX};
+                          .allowed = 1};
     if (str_starts(webhook_id, STR(NOTIFY_MAIL_PREFIX)))
         lane->letters = letters_new();
     size_t at = search(lanes, workspace_id, webhook_id);

@@ -282,7 +282,7 @@ letters_may_send(const struct notify *notify, const struct lane *lane, int64_t n
 {
     return notify->options.mail != NULL && lane->flying == 0 && lane->paused_until <= now_us &&
            notify->letters_flying < MAIL_FLYING_MAX && notify->flying < FLYING_MAX &&
-           book_has_outcome_room(notify);
+           book_has_outcome_room(notify, 1);
 }
 
 /* When the oldest of LETTERS_MAX mails leaves the window. */

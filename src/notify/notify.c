@@ -1,4 +1,5 @@
-/* notify - one thread's rounds: read the log, send what is due, write down what came of it. */
+/* notify - one thread's rounds: read the log, send what is due, have written down what came of it.
+ */
 #include "notify/notify_priv.h"
 
 #include <signal.h>
@@ -134,10 +135,10 @@ notify_round(struct notify *notify, int64_t wait_us)
     commands_run(notify);
     follow_webhooks(notify);
     asking_run(notify);
+    book_write(notify);
     bool more = follow_log(notify);
     told_forget(notify);
     more = send_ready(notify) || more;
-    book_write(notify, false);
 
     const struct notify_transport *transport = &notify->options.transport;
     int64_t wait = more ? 0 : time_to_wait(notify, wait_us);
@@ -164,6 +165,7 @@ notify_start(struct notify *notify)
     sigset_t all, before;
     sigfillset(&all);
     must(pthread_sigmask(SIG_SETMASK, &all, &before) == 0);
+    book_start(notify);
     must(pthread_create(&notify->thread, NULL, run_rounds, notify) == 0);
     must(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
     notify->running = true;
@@ -188,10 +190,10 @@ notify_stop(struct notify *notify)
     for (int i = 0; i < STOP_SLICES_MAX && notify->flying > 0 && monotonic_us(notify) < end; i++)
         transport->run(transport->self, STOP_SLICE_US, send_done, notify);
     commands_refuse(notify);
-    book_write(notify, true);
-    if (notify->book.retry_us != 0)
+    if (!book_flush(notify))
         diag_warn("%zu outcomes of deliveries are forgotten; these go out again",
-                  notify->book.outcome_count);
+                  notify->book.closed_outcomes + notify->book.open->outcome_count);
+    book_stop(&notify->book);
     show_stats(notify);
 }
 

@@ -7,6 +7,7 @@
 #ifndef NOTIFY_H
 #define NOTIFY_H
 
+#include "base/histogram.h"
 #include "base/system.h"
 #include "codec/address.h"
 #include "journal/journal.h"
@@ -158,13 +159,6 @@ bool notify_make_key(struct store *store, enum jwt_algorithm algorithm, struct j
 bool notify_write_jwks(struct store *store, struct json_parser *parser, struct buffer *out,
                        struct err *err) MUST_USE;
 
-/* Upper bounds are in notify_bucket_us; what is above all of them is in `count` alone. */
-#define NOTIFY_BUCKETS 12
-extern const int64_t notify_bucket_us[NOTIFY_BUCKETS];
-struct notify_histogram {
-    uint64_t bucket[NOTIFY_BUCKETS], count;
-    int64_t sum_us;
-};
 struct notify_stats {
     /* Of those that failed, the unanswered ones got no HTTP answer at all. */
     uint64_t attempts_delivered, attempts_failed, attempts_unanswered;
@@ -176,8 +170,8 @@ struct notify_stats {
     uint64_t mail_accepted, mail_failed, mail_refused, mail_digests;
     uint64_t mail_dead, mail_waiting, mail_in_flight; /* deliveries; the last: mails */
     int64_t mail_oldest_waiting_at;                   /* 0: none */
-    struct notify_histogram latency;  /* from an alert to its delivery at the first attempt */
-    struct notify_histogram duration; /* of requests, whatever came of them */
+    struct histogram latency;  /* from an alert to its delivery at the first attempt */
+    struct histogram duration; /* of requests, whatever came of them */
 };
 void notify_stats(struct notify *notify, struct notify_stats *stats_out);
 

@@ -20,6 +20,7 @@ enum {
     WAITING_MAX = 500000, /* of all webhooks; then the oldest of the fullest lane is dead */
     LANE_FLYING_MAX = 8,
     FLYING_MAX = 256,
+    FLYING_SPARE = 64, /* of them: only for lanes that have nothing in flight */
     TESTS_MAX = 16,
     COMMANDS_MAX = 256,
     BOOK_MAX =
@@ -74,7 +75,8 @@ struct lane {
     bool is_active;
     bool gone;                        /* it was switched off here; the store may not know yet */
     int64_t failing_since, failed_at; /* as in struct webhook */
-    bool health_changed;              /* and not written yet */
+    bool health_changed;              /* and in no page of the book yet */
+    uint64_t health_batch;            /* the page that has the newest; 0: none */
     struct letters *letters;          /* of a mail address: what it got lately; NULL: a webhook's */
 };
 
@@ -119,7 +121,7 @@ const struct job *lanes_before(const struct job *job);
 struct job *lanes_oldest(const struct lane *lane);
 struct lane *lanes_fullest(const struct lanes *lanes);
 
-/* -- what is to be written (book.c) ------------------------------------- */
+/* -- what is to be written (book.c, book_page.c) ------------------------------------- */
 
 struct book_row {
     struct lane *lane;
@@ -142,30 +144,67 @@ struct book_outcome {
     bool forget; /* its row goes: nobody asks for it */
 };
 
-struct book {
+/* What is written at once. Of the lanes only their names are looked at, which never change. */
+struct book_page {
     struct book_row *rows;
     struct book_outcome *outcomes;
-    size_t row_count, row_cap, outcome_count, outcome_cap;
-    uint64_t batch;         /* of `rows`, from 1 */
-    int64_t cursor;         /* every alert up to here has its rows in the store or in `rows` */
-    int64_t written_cursor; /* as the store has it */
-    int64_t first_at;       /* monotonic: since when something waits; 0: nothing does */
-    int64_t cursor_at;      /* monotonic: when the cursor was written last */
-    int64_t retry_at;       /* monotonic: the store failed, not before then */
-    int64_t retry_us;       /* longer with each failure; 0: the last one worked */
+    struct store_health *health;
+    size_t row_count, row_cap, outcome_count, outcome_cap, health_count, health_cap;
+    size_t forgotten; /* of its rows: they are not written */
+    int64_t cursor;   /* 0: it did not move */
+    struct arena arena;
+};
+
+void book_page_init(struct book_page *page);
+void book_page_fini(struct book_page *page);
+bool book_page_is_empty(const struct book_page *page);
+struct store_health *book_page_add_health(struct book_page *page);
+/* For whichever thread has the page. What was written is gone from it, also where it then fails. */
+bool book_page_write(struct book_page *page, struct store *store, struct err *err) MUST_USE;
+
+enum book_closed { CLOSED_NONE, CLOSED_WAITS, CLOSED_WRITING };
+
+struct book {
+    struct book_page *open;      /* takes what comes */
+    struct book_page *closed;    /* is written, or waits for that */
+    enum book_closed closed_now; /* whose the closed page is: nobody's, ours, the writer's */
+    size_t closed_rows, closed_outcomes; /* it had so many */
+    uint64_t batch;                      /* the number of the open page, from 1 */
+    int64_t cursor;        /* every alert up to here has its rows in the store or in a page */
+    int64_t closed_cursor; /* as the store has it, or will have with the closed page */
+    int64_t first_at;      /* monotonic: since when something is in the open page; 0: nothing is */
+    int64_t cursor_at;     /* monotonic: when a page took the cursor last */
+    int64_t retry_at;      /* monotonic: the store failed, not before then */
+    int64_t retry_us;      /* longer with each failure; 0: the last one worked */
+
+    bool has_writer; /* else a page is written by whoever closes it */
+    pthread_t writer;
+    pthread_mutex_t lock;   /* of what follows */
+    pthread_cond_t changed; /* any of it */
+    bool given, stopping, done, written;
+    struct err err; /* if it is done and not written */
 };
 
 void book_init(struct book *book);
 void book_fini(struct book *book);
-void book_write(struct notify *notify, bool now);
-/* Monotonic time when there is something to write; INT64_MAX: nothing. */
+/* From here until book_stop, which does not write what is left, a thread of its own writes. */
+void book_start(struct notify *notify);
+void book_stop(struct book *book);
+/* Begins what is due, and takes notice of what is done. */
+void book_write(struct notify *notify);
+/* Waits until all is in the store; false: the store says no. */
+bool book_flush(struct notify *notify);
+/* Monotonic time when there is something to write; INT64_MAX: not before another wakes us. */
 int64_t book_due(const struct book *book);
+/* Whether what was put into the page of this number is in the store. */
+bool book_is_written(const struct book *book, uint64_t batch);
 bool book_has_row_room(const struct book *book, size_t more);
-bool book_has_outcome_room(const struct notify *notify);
+/* Each request in flight will have an outcome. */
+bool book_has_outcome_room(const struct notify *notify, size_t more);
 struct book_row *book_add_row(struct notify *notify);
 struct book_outcome *book_add_outcome(struct notify *notify);
-/* The outcome added last says that this job is over, and nobody needs to know: where its row is not
- * written yet, neither is. */
+/* The outcome added last says that this job is over, and nobody needs to know: where its row is
+ * still in the open page, neither is written. */
 void book_forget(struct notify *notify, const struct job *job);
 
 /* -- requests in flight (send.c) ------------------------------------- */
@@ -203,10 +242,11 @@ int64_t transport_retry_after(struct str value);
 /* What an attempt said of its receiver. */
 void health_note(struct notify *notify, struct lane *lane, int64_t at, bool delivered);
 /* Takes over what the store knows, unless something newer is still to be written. */
-void health_take(struct lane *lane, const struct webhook *webhook);
+void health_take(const struct notify *notify, struct lane *lane, const struct webhook *webhook);
 /* Nothing more is sent to it; its admins are written to. */
 void health_switch_off(struct notify *notify, struct lane *lane, const char *why);
-bool health_write(struct notify *notify, struct err *err) MUST_USE;
+/* Puts what has changed into the open page. */
+void health_close(struct notify *notify);
 uint64_t health_failing(const struct notify *notify);
 
 /* -- what FusionAuth's webhooks are signed with (keyring.c) ------------------------------- */

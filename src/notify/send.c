@@ -5,10 +5,11 @@
  * each ±10 %; then it is dead. Retry-After with 429 or 503 puts the next attempt off further, up
  * to a day, and holds back the webhook's other deliveries too, up to five minutes.
  *
- * FAIRNESS. The lanes take turns. A lane has at most eight requests in flight; each failure
- * halves that, each success doubles it, so that receivers that hang hold few places. One that says
- * no quickly would take as much of our time as one that works: after eight failures without a
- * success a lane is asked twenty times a second, until it answers well. */
+ * FAIRNESS. The lanes take turns. A lane begins with one request in flight; each success doubles
+ * that, up to eight, each failure halves it, so that receivers that hang hold few places, and some
+ * places are kept for lanes that hold none. One that says no quickly would take as much of our time
+ * as one that works: after eight failures without a success a lane is asked twenty times a second,
+ * until it answers well. */
 #include "notify/notify_priv.h"
 
 #include "codec/text.h"
@@ -29,11 +30,6 @@ static const int64_t schedule_us[] = {
     14 * TIME_US_PER_HOUR,  20 * TIME_US_PER_HOUR,  24 * TIME_US_PER_HOUR,
 };
 _Static_assert(COUNT_OF(schedule_us) == NOTIFY_SCHEDULE_STEPS, "the schedule in notify.h");
-
-const int64_t notify_bucket_us[NOTIFY_BUCKETS] = {
-    2000,   5000,    10000,   20000,    50000,     100000,
-    250000, 1000000, 5000000, 30000000, 300000000, 3600000000,
-};
 
 int64_t
 send_retry_delay(struct random random, unsigned step)
@@ -192,32 +188,20 @@ send_dead(struct notify *notify, struct job *job, const char *why)
     lanes_remove(&notify->lanes, job);
 }
 
-static void
-count(struct notify_histogram *histogram, int64_t us)
-{
-    size_t bucket = 0;
-    while (bucket < NOTIFY_BUCKETS && us > notify_bucket_us[bucket])
-        bucket++;
-    if (bucket < NOTIFY_BUCKETS)
-        histogram->bucket[bucket]++;
-    histogram->count++;
-    histogram->sum_us += us;
-}
-
 /* `job` has this attempt counted already. */
 static void
 count_attempt(struct notify *notify, const struct job *job, const struct notify_result *result,
               int64_t now_us)
 {
     struct notify_stats *counts = &notify->counts;
-    count(&counts->duration, result->duration_us);
+    histogram_add(&counts->duration, result->duration_us);
     if (result->status < 200 || result->status >= 300) {
         *(result->status == 0 ? &counts->attempts_unanswered : &counts->attempts_failed) += 1;
         return;
     }
     counts->attempts_delivered++;
     if (job->attempts == 1 && job->kind != WEBHOOK_ALERT_RESOLVED)
-        count(&counts->latency, now_us > job->record_at ? now_us - job->record_at : 0);
+        histogram_add(&counts->latency, now_us > job->record_at ? now_us - job->record_at : 0);
 }
 
 static int64_t
@@ -409,8 +393,9 @@ may_send(const struct notify *notify, const struct lane *lane, int64_t now_us)
 {
     if (lane->letters != NULL)
         return letters_may_send(notify, lane, now_us);
-    return lane->flying < lane->allowed && lane->paused_until <= now_us &&
-           notify->flying < FLYING_MAX && book_has_outcome_room(notify);
+    unsigned most = lane->flying == 0 ? FLYING_MAX : FLYING_MAX - FLYING_SPARE;
+    return lane->flying < lane->allowed && lane->paused_until <= now_us && notify->flying < most &&
+           book_has_outcome_room(notify, 1);
 }
 
 bool
