@@ -217,8 +217,12 @@ bool ingest_submit(struct call *call) MUST_USE;
 bool transaction_wanted(const struct call *call);
 /* As ingest_submit, which goes this way when they are. */
 bool transaction_begin(struct call *call) MUST_USE;
-/* On the worker, when the call has come back. True: it is under way again, or answered. */
-bool transaction_goes_on(struct call *call);
+/* When the engine is through with the call, on the engine's threads. True: it went on to the next
+ * stage and is not to be touched; false: it is to go back to its worker. */
+bool transaction_hand_on(struct call *call) MUST_USE;
+/* On the worker, when the call has come back. True: its transaction was refused, and that has been
+ * answered. */
+bool transaction_ends(struct call *call) MUST_USE;
 /* A workspace's count of them; under access_lock. */
 struct gauge *transaction_gauge(struct api *api, struct str workspace_id);
 void transaction_free_gauges(struct api *api);

@@ -228,7 +228,7 @@ void
 ingest_finished(struct call *call)
 {
     struct submission *submission = &call->submission;
-    if (transaction_goes_on(call))
+    if (transaction_ends(call))
         return;
     size_t failed = 0, duplicates = 0, sent = 0;
     for (size_t i = 0; i < submission->count; i++) {

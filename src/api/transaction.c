@@ -1,15 +1,16 @@
 /* Transactions: an event is told of before it is stored, and stored if enough of those who are told
  * agree.
  *
- * A call goes round three times, and waits nowhere: to the engine, which tries the event; to the
- * notify thread, which asks the webhooks; and to the engine again, where it is stored like any
- * other. From the first to the last its idempotency key is held. */
+ * A call takes three stages, and waits nowhere: the engine tries the event; the notify thread asks
+ * the webhooks; and the engine stores it like any other. Each hands it on to the next, without the
+ * call's worker, which a login would have to wait for twice more. From the first to the last its
+ * idempotency key is held. */
 #include "api/api_priv.h"
 
 #define TRANSACTIONS_MAX 1000            /* of a workspace, at once */
 #define TRANSACTION_US   (4LL * 1000000) /* all of it: clients give up after five seconds */
 
-enum stage { TRYING, ASKING, STORING };
+enum stage { TRYING, ASKING, STORING, STOPPED }; /* the last: it could not be stored */
 
 struct transaction {
     enum stage stage;
@@ -121,20 +122,29 @@ transaction_begin(struct call *call)
     return refuse_busy(call, "Too many events are waiting");
 }
 
-/* -- the second: who is for it? ---------------------------------------------------- */
+/* -- the second and the third: who is for it, and then it is stored ----------------- */
+
+/* False: the call goes back to its worker. */
+static bool
+store(struct call *call)
+{
+    struct transaction *transaction = call->transaction;
+    struct submission *submission = &call->submission;
+    transaction->stage = STORING;
+    submission->trial = false;
+    submission->items[0].status = ENGINE_WAITING;
+    if (engine_submit(call->api->options.engine, submission))
+        return true;
+    transaction->stage = STOPPED;
+    return false;
+}
 
 static void
 on_asked(void *self)
 {
     struct call *call = self;
-    worker_return(call, call);
-}
-
-static void
-lend(struct call *call)
-{
-    call->lent = true;
-    call->worker->calls_lent++;
+    if (call->transaction->ask.verdict != NOTIFY_PASSED || !store(call))
+        worker_return(call, call);
 }
 
 static void
@@ -162,29 +172,7 @@ ask(struct call *call)
         .done = on_asked,
         .self = call,
     };
-    lend(call);
     notify_ask(api->options.notify, &transaction->ask);
-}
-
-/* -- the third: it is stored, or not ----------------------------------------------- */
-
-static void
-store(struct call *call)
-{
-    struct transaction *transaction = call->transaction;
-    struct submission *submission = &call->submission;
-    transaction->stage = STORING;
-    submission->trial = false;
-    submission->items[0].status = ENGINE_WAITING;
-    lend(call);
-    if (engine_submit(call->api->options.engine, submission))
-        return;
-    call->lent = false;
-    call->worker->calls_lent--;
-    notify_settle(call->api->options.notify, &transaction->ask, 0);
-    leave(call);
-    (void)refuse_busy(call, "Too many events are waiting");
-    call_send(call);
 }
 
 /* Most logins are not suspicious: of what raised nothing only those hear who hear of every one. */
@@ -197,6 +185,20 @@ somebody_may_care(const struct call *call)
            (webhook_login_kind(event_of(call), &kind) &&
             workspace->transactions.of[kind] != TRANSACTION_NONE);
 }
+
+bool
+transaction_hand_on(struct call *call)
+{
+    if (call->transaction == NULL || call->transaction->stage != TRYING ||
+        call->submission.items[0].status != ENGINE_TRIED)
+        return false;
+    if (!somebody_may_care(call))
+        return store(call);
+    ask(call);
+    return true;
+}
+
+/* -- the answer -------------------------------------------------------------------- */
 
 static void
 write_said(struct buffer *out, const struct notify_said *said)
@@ -242,24 +244,9 @@ fail(struct call *call)
     buffer_fini(&text);
 }
 
+/* Those that were asked, and what they said is kept for: up to here its records go. */
 static void
-take_verdict(struct call *call)
-{
-    enum notify_verdict verdict = call->transaction->ask.verdict;
-    if (verdict == NOTIFY_PASSED) {
-        store(call);
-        return;
-    }
-    if (verdict == NOTIFY_REFUSED)
-        fail(call);
-    else
-        (void)refuse_busy(call, "The webhooks of the transaction cannot be called now");
-    leave(call);
-    call_send(call);
-}
-
-static void
-end(struct call *call)
+settle(struct call *call)
 {
     const struct engine_item *item = &call->submission.items[0];
     bool stored = item->status == ENGINE_STORED;
@@ -267,32 +254,26 @@ end(struct call *call)
     if (stored && item->alert_count > 0)
         last_at = item->alerts[item->alert_count - 1].at;
     notify_settle(call->api->options.notify, &call->transaction->ask, last_at);
-    leave(call);
 }
 
 bool
-transaction_goes_on(struct call *call)
+transaction_ends(struct call *call)
 {
-    if (call->transaction == NULL)
+    struct transaction *transaction = call->transaction;
+    if (transaction == NULL)
         return false;
-    switch (call->transaction->stage) {
-    case TRYING:
-        if (call->submission.items[0].status == ENGINE_TRIED) {
-            if (somebody_may_care(call))
-                ask(call);
-            else
-                store(call);
-            return true;
-        }
-        break; /* seen before, held by another, or failed: answered as ever */
-    case ASKING:
-        take_verdict(call);
-        return true;
-    case STORING:
-        break;
-    }
-    end(call);
-    return false;
+    bool refused = transaction->stage == ASKING || transaction->stage == STOPPED;
+    settle(call);
+    if (transaction->stage == STOPPED)
+        (void)refuse_busy(call, "Too many events are waiting");
+    else if (refused && transaction->ask.verdict == NOTIFY_REFUSED)
+        fail(call);
+    else if (refused)
+        (void)refuse_busy(call, "The webhooks of the transaction cannot be called now");
+    leave(call);
+    if (refused)
+        call_send(call);
+    return refused; /* else answered as ever: stored, seen before, held by another, or failed */
 }
 
 /* -- the setting ------------------------------------------------------------------- */

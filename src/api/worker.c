@@ -161,15 +161,16 @@ on_submissions_done(void *self, struct submission *finished)
 {
     (void)self;
     struct call *first = NULL, *last = NULL;
-    while (finished != NULL) {
-        struct submission *next = finished->next;
+    for (struct submission *next; finished != NULL; finished = next) {
+        next = finished->next;
         struct call *call = finished->sender;
+        if (transaction_hand_on(call))
+            continue;
         if (first == NULL)
             first = call;
         else
             last->next = call;
         last = call;
-        finished = next;
     }
     if (first != NULL)
         worker_return(first, last);
