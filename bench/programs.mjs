@@ -140,6 +140,18 @@ export class Server extends Listening {
     const text = await this.ask("GET", "/metrics");
     return Number(new RegExp(`^tocsin_${name} (\\S+)$`, "m").exec(text)[1]);
   }
+
+  /** Of a histogram: `upTo`, a list of [seconds, how many took no longer], and `sum`, `count`. */
+  async histogram(name) {
+    const text = await this.ask("GET", "/metrics");
+    const buckets = text.matchAll(new RegExp(`^tocsin_${name}_bucket{le="(.+)"} (\\d+)$`, "gm"));
+    const last = (part) => Number(new RegExp(`^tocsin_${name}_${part} (\\S+)$`, "m").exec(text)[1]);
+    return {
+      upTo: [...buckets].map(([, le, count]) => [le === "+Inf" ? Infinity : Number(le), Number(count)]),
+      sum: last("sum"),
+      count: last("count"),
+    };
+  }
 }
 
 /** Takes webhooks; notes how long after the event's stamp each came. */
