@@ -168,33 +168,40 @@ failed:
                       (unsigned long long)open->end);
 }
 
-/* Once for each segment, when it is well under way. A large commit does not wait for the map of the
- * file but for its own bytes, and zeros would only be in their way. */
-static bool
-wants_zeros(const struct log *log, const struct commit *commit, const struct tail *tail)
+/* How much of the next segment should have zeros by now; 0: nothing new. From a quarter of this one
+ * on they keep step with what is written to it, so that their share of the disk is small at any
+ * time, and are done at seven eighths. A large commit does not wait for the map of the file but for
+ * its own bytes, and zeros would only be in their way. */
+static uint64_t
+zeros_due(const struct log *log, const struct commit *commit, const struct tail *tail)
 {
-    enum { WELL = 4, SMALL_COMMIT = 64 * 1024 };
+    enum { STEPS = 256, STEP_MIN = 1024, SMALL_COMMIT = 64 * 1024 };
     struct segment *open = log->open;
-    if (open->asked || tail->end < log->segment_bytes / WELL || commit->bytes.len > SMALL_COMMIT)
-        return false;
-    open->asked = true;
-    return true;
+    uint64_t begin = log->segment_bytes / 4, step = log->segment_bytes / STEPS;
+    if (tail->end < begin || tail->end < open->zeros_at || commit->bytes.len > SMALL_COMMIT)
+        return 0;
+    if (step < STEP_MIN)
+        step = STEP_MIN;
+    open->zeros_at = tail->end + step;
+    return (tail->end - begin + step) * 8 / 5;
 }
 
 static void
 publish(struct log *log, const struct commit *commit, const struct tail *tail)
 {
     struct segment *open = log->open;
-    bool zeros = wants_zeros(log, commit, tail);
+    uint64_t zeros = zeros_due(log, commit, tail);
     log->tail = *tail;
     memory_index_publish(open->memory);
     atomic_store(&log->durable, commit->last_at);
     atomic_fetch_add(&log->commits_done, 1);
     pthread_mutex_lock(&log->mutex);
     open->end = tail->end;
-    log->wants_zeros = log->wants_zeros || zeros;
-    if (zeros)
+    if (zeros > 0) {
+        log->zeros_to = zeros;
+        log->wants_zeros = true;
         pthread_cond_broadcast(&log->to_sealer);
+    }
     pthread_mutex_unlock(&log->mutex);
 }
 

@@ -344,7 +344,8 @@ bool sink_end(struct sink *sink, struct err *err);
 bool seal_index(struct sink *sink, const struct memory_index *index, struct err *err);
 void *sealer_main(void *log);
 bool prepare_next(struct log *log, uint64_t bytes, struct err *err);
-void fill_next(struct log *log); /* with zeros; until it is full or wanted */
+/* With zeros up to there, unless it is wanted before. */
+void fill_next(struct log *log, uint64_t to);
 
 /* -- segment.c: segments, counted, and the list of them ------------------------------ */
 
@@ -357,10 +358,10 @@ struct segment {
     struct header header;
     struct memory_index *memory; /* NULL: sealed */
     struct sealed *sealed;       /* NULL: plain */
-    uint64_t end;     /* of the last commit, where the next is written; changed under log->mutex */
-    struct tail tail; /* the chain at `end`; set when it is no longer written */
-    bool asked;       /* for zeros in the next one; the writer's */
-    bool waiting;     /* to be sealed; under log->mutex */
+    uint64_t end;      /* of the last commit, where the next is written; changed under log->mutex */
+    struct tail tail;  /* the chain at `end`; set when it is no longer written */
+    uint64_t zeros_at; /* when it ends there, the next one is given more zeros; the writer's */
+    bool waiting;      /* to be sealed; under log->mutex */
 };
 struct segment *segment_new(struct log *log, struct log_file *file, const struct header *header);
 void segment_unref(struct segment *segment);
@@ -464,6 +465,7 @@ struct log {
     struct segments *segments;
     struct commit *in_flight;
     bool linked, failed, ending, wants_next, wants_zeros;
+    uint64_t zeros_to; /* in the next segment */
     struct err failure;
     size_t sealing_count; /* segments that wait to be sealed */
     bool kicked;          /* try again at once */

@@ -405,6 +405,7 @@ sealer_main(void *self)
         pthread_mutex_lock(&log->mutex);
         bool more = wait_for_work(log);
         bool wants_next = log->wants_next, wants_zeros = log->wants_zeros;
+        uint64_t zeros_to = log->zeros_to;
         log->wants_next = log->wants_zeros = log->kicked = false;
         struct segment *segment = oldest_waiting(log);
         if (segment != NULL)
@@ -418,7 +419,7 @@ sealer_main(void *self)
         if (wants_next)
             (void)!prepare_next(log, log->segment_bytes + CLOSE_SIZE + 4096, &ignored);
         if (wants_zeros)
-            fill_next(log);
+            fill_next(log, zeros_to);
         if (segment != NULL)
             seal_oldest(log, segment);
     }

@@ -129,27 +129,32 @@ prepare_next(struct log *log, uint64_t bytes, struct err *err)
  * the file too: a second wait. Zeros written ahead take that off small commits, which wait for
  * little else. What could not be done is only slower. */
 static bool
-fill_some(struct log *log)
+fill_some(struct log *log, uint64_t to)
 {
-    enum { FILL_CHUNK = 1 << 20 };
+    enum { FILL_CHUNK = 256 * 1024 };
+    const struct log_disk *disk = &log->disk;
     struct next *next = &log->next;
     struct err ignored;
     pthread_mutex_lock(&next->mutex);
-    uint64_t left = next->file == NULL ? 0 : next->reserved - next->zeroed;
+    if (to > next->reserved) /* 0 where there is no file */
+        to = next->reserved;
+    uint64_t left = to > next->zeroed ? to - next->zeroed : 0;
     uint64_t len = left < FILL_CHUNK ? left : FILL_CHUNK;
-    bool ok = len > 0 && log->disk.zero(log->disk.self, next->file, next->zeroed, len, &ignored);
-    if (ok)
+    bool ok = len > 0 && disk->zero(disk->self, next->file, next->zeroed, len, &ignored);
+    if (ok) {
         next->zeroed += len;
+        ok = next->zeroed < next->reserved || disk->sync(disk->self, next->file, &ignored);
+    }
     pthread_mutex_unlock(&next->mutex);
     return ok;
 }
 
 void
-fill_next(struct log *log)
+fill_next(struct log *log, uint64_t to)
 {
     if (log->disk.zero == NULL)
         return;
-    while (!atomic_load(&log->next.wanted) && !atomic_load(&log->stopping) && fill_some(log))
+    while (!atomic_load(&log->next.wanted) && !atomic_load(&log->stopping) && fill_some(log, to))
         ;
 }
 

@@ -151,6 +151,30 @@ no_finding(void *self, const struct log_finding *finding)
     CHECK(false);
 }
 
+static uint64_t
+open_bytes(const struct log *log)
+{
+    struct log_stats stats;
+    log_stats(log, &stats);
+    return stats.open_bytes;
+}
+
+/* Zeros keep step with what is written: never far behind, and never far ahead. */
+static void
+fill_in_step(struct log *log, unsigned *commit)
+{
+    const uint64_t begin = LOG_SEGMENT_MIN / 4, end = LOG_SEGMENT_MIN / 8 * 7, step = 4096;
+    while (open_bytes(log) < end) {
+        CHECK(add_commits(log, *commit, *commit + 1));
+        ++*commit;
+        uint64_t written = open_bytes(log) > begin ? (open_bytes(log) - begin) * 8 / 5 : 0;
+        while (atomic_load(&zeroed) < written)
+            must(sem_wait(&asked) == 0 || errno == EINTR);
+        CHECK(atomic_load(&zeroed) <= written + step);
+    }
+    CHECK(atomic_load(&zeroed) >= LOG_SEGMENT_MIN);
+}
+
 /* A quarter of a segment in small commits, and zeros are asked for; then on over some segments,
  * into what was filled. Everything is there afterwards. */
 static void
@@ -167,15 +191,17 @@ write_over_zeros(bool refuse)
     atomic_store(&zeroed, 0);
     struct log_options options = {.disk = disk, .segment_bytes = LOG_SEGMENT_MIN};
     CHECK(log_open(&options, &log, &recovery, &err));
-    CHECK(add_commits(log, 1, 20));
+    unsigned commit = 20;
+    CHECK(add_commits(log, 1, commit));
     while (sem_wait(&asked) != 0)
         must(errno == EINTR);
-    CHECK(atomic_load(&zeroed) >= (refuse ? 0 : LOG_SEGMENT_MIN));
-    CHECK(add_commits(log, 20, 300));
+    if (!refuse)
+        fill_in_step(log, &commit);
+    CHECK(add_commits(log, commit, 300));
     log_close(log);
 
     uint64_t records = 0, expected = 0;
-    for (unsigned commit = 1; commit < 300; commit++)
+    for (commit = 1; commit < 300; commit++)
         expected += commit % 7 + 1;
     CHECK(log_open(&options, &log, &recovery, &err));
     CHECK(log_verify(log, no_finding, NULL, &records, &err));
