@@ -14,64 +14,8 @@
 
 #include <inttypes.h>
 
-enum { SLICE_MOST = 2000, PACE = 2, RETRY_WRITE_US = 10 * 1000000, ROWS_MAX = 8000000 };
-
-/* -- rows of rules and names ------------------------------------------------------- */
-
-void
-rule_rows_add(struct rule_rows *rows, struct str id, struct str row)
-{
-    struct rule_row *added = base_alloc(1, sizeof *added);
-    *added = (struct rule_row){.id = base_copy(id), .row = row};
-    if (rows->last == NULL)
-        rows->first = added;
-    else
-        rows->last->next = added;
-    rows->last = added;
-}
-
-static void
-rule_rows_clear(struct rule_rows *rows)
-{
-    for (struct rule_row *row = rows->first, *next; row != NULL; row = next) {
-        next = row->next;
-        base_free((char *)(uintptr_t)row->id.ptr);
-        base_free((char *)(uintptr_t)row->row.ptr);
-        base_free(row);
-    }
-    *rows = (struct rule_rows){0};
-}
-
-struct str
-rule_row_write(const struct standing *standing)
-{
-    struct buffer text;
-    buffer_init(&text, SIZE_MAX);
-    json_open(&text, '[');
-    rule_write(&text, standing->rule, RULE_ACTIVE, true);
-    for (size_t i = 0; i < standing->other_count; i++)
-        rule_write(&text, standing->others[i], RULE_ACTIVE, true);
-    json_close(&text, ']');
-    struct str row = base_copy(buffer_str(&text));
-    buffer_fini(&text);
-    return row;
-}
-
-void
-name_list_add(struct name_list *list, struct str name)
-{
-    list->items = grow(list->items, list->count, &list->cap, sizeof *list->items);
-    list->items[list->count++] = base_copy(name);
-}
-
-static void
-name_list_clear(struct name_list *list)
-{
-    for (size_t i = 0; i < list->count; i++)
-        base_free((char *)(uintptr_t)list->items[i].ptr);
-    base_free(list->items);
-    *list = (struct name_list){0};
-}
+enum { SLICE_MOST = 2000, PACE = 2, LOOK_EVERY = 256, LAST_ROWS_MAX = 500000, ROWS_MAX = 8000000 };
+#define RETRY_WRITE_US (10LL * 1000000)
 
 static void
 checkpoint_free(struct checkpoint *checkpoint)
@@ -319,6 +263,14 @@ keeping_work(struct engine *engine)
     return false;
 }
 
+static bool
+is_too_late(struct engine *engine)
+{
+    int64_t end_at = atomic_load_explicit(&engine->keeping.end_at, memory_order_relaxed);
+    struct clock clock = engine->options.clock;
+    return end_at != 0 && clock.monotonic_us(clock.self) >= end_at;
+}
+
 /* False: what was to be written could not be. */
 static bool
 await_keeper(struct engine *engine)
@@ -334,17 +286,44 @@ await_keeper(struct engine *engine)
     return !gave_up;
 }
 
-/* Once more when it then turns out that the file was lost. */
+/* False: there was no time to take it. */
+static bool
+take_to_the_end(struct engine *engine)
+{
+    while (keeping_work(engine)) {
+        if (is_too_late(engine)) {
+            engine_lock(engine);
+            engine->keeping.gave_up = true;
+            engine_unlock(engine);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+say_left_out(void)
+{
+    diag_note("the last checkpoint would take too long: the next start reads more of the log");
+}
+
+/* Once more when it then turns out that the file was lost. What could not be written in time is not
+ * begun: sorting alone would take seconds. */
 void
 keeping_last(struct engine *engine)
 {
     struct keeping *keeping = &engine->keeping;
-    while (keeping->taking != NULL)
-        (void)keeping_work(engine);
-    for (int tries = 0; tries < 2 && await_keeper(engine); tries++) {
-        atomic_store(&keeping->due, true);
-        while (keeping_work(engine)) {
+    struct clock clock = engine->options.clock;
+    atomic_store(&keeping->end_at,
+                 clock.monotonic_us(clock.self) + engine->options.last_checkpoint_us);
+    bool taken = keeping->taking == NULL || take_to_the_end(engine);
+    for (int tries = 0; tries < 2 && taken && await_keeper(engine); tries++) {
+        if (keeping->dirt.rows > LAST_ROWS_MAX) {
+            say_left_out();
+            return;
         }
+        atomic_store(&keeping->due, true);
+        taken = take_to_the_end(engine);
     }
 }
 
@@ -356,9 +335,11 @@ struct sorted {
 };
 
 struct writing {
+    struct engine *engine;
     struct sorted lists[2]; /* what was found, and over it what was overtaken */
     size_t list;            /* in hand; after both, the rules */
     struct rule_row *rule;
+    size_t given;
 };
 
 static struct sorted
@@ -384,16 +365,18 @@ next_state(struct sorted *list, struct store_state *row_out)
     return true;
 }
 
-static bool
+static enum store_next
 next_row(void *self, struct store_state *row_out)
 {
     struct writing *writing = self;
+    if (writing->given++ % LOOK_EVERY == 0 && is_too_late(writing->engine))
+        return STORE_NEXT_ABANDON;
     for (; writing->list < COUNT_OF(writing->lists); writing->list++)
         if (next_state(&writing->lists[writing->list], row_out))
-            return true;
+            return STORE_NEXT_ROW;
     struct rule_row *rule = writing->rule;
     if (rule == NULL)
-        return false;
+        return STORE_NEXT_END;
     writing->rule = rule->next;
     *row_out = (struct store_state){
         .table = STR(RULES_TABLE),
@@ -401,13 +384,16 @@ next_row(void *self, struct store_state *row_out)
         .state = rule->row,
         .gone = rule->row.ptr == NULL,
     };
-    return true;
+    return STORE_NEXT_ROW;
 }
 
 static bool
 write_checkpoint(struct engine *engine, struct checkpoint *checkpoint, struct err *err)
 {
+    if (is_too_late(engine))
+        return err_set(err, ERR_LIMIT, "no time is left");
     struct writing writing = {
+        .engine = engine,
         .lists = {sort(&checkpoint->found), sort(&checkpoint->overtaken)},
         .rule = checkpoint->rules.first,
     };
@@ -438,6 +424,8 @@ keep(struct engine *engine)
             atomic_fetch_add(&engine->counters.checkpoints_late, 1);
         checkpoint_free(checkpoint);
         base_trim(); /* with it went every state that was replaced since the one before */
+    } else if (err.code == ERR_LIMIT) {
+        say_left_out();
     } else {
         diag_warn("engine: checkpoint: %s; it is tried again", err.text);
     }

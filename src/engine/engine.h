@@ -100,10 +100,12 @@ struct engine_options {
     /* Called after a commit with alerts or rule records is durable; must not wait. */
     void (*wake)(void *self);
     void *wake_self;
-    int64_t checkpoint_us;   /* 0: a minute; sooner when 500,000 events have come, */
-    size_t checkpoint_bytes; /* or so many bytes of states changed; 0: 64 MiB */
-    size_t subjects_max;     /* 0: DETECT_SUBJECTS_MAX */
-    int64_t learning_us;     /* horizon; 0: 90 days */
+    int64_t checkpoint_us;      /* 0: a minute; sooner when 500,000 events have come, */
+    size_t checkpoint_bytes;    /* or so many bytes of states changed; 0: 64 MiB */
+    int64_t last_checkpoint_us; /* what engine_stop may take for it; 0: 3 s; less: nothing */
+    size_t subjects_max;        /* 0: DETECT_SUBJECTS_MAX */
+    int64_t learning_us;        /* horizon; 0: 90 days */
+    bool ends_process;          /* engine_stop may leave memory to the end of the process */
 };
 
 struct engine;
@@ -112,7 +114,8 @@ struct engine;
  * starts the threads (engine, learner, checkpointer). */
 bool engine_start(const struct engine_options *options, struct engine **engine_out,
                   struct err *err) MUST_USE;
-/* Finishes what was submitted, writes a last checkpoint, ends the threads. */
+/* Finishes what was submitted, writes a last checkpoint, ends the threads. Where that would take
+ * too long it is left out: the next start folds from the one before. */
 void engine_stop(struct engine *engine);
 
 /* False when the queue is full, a submission is too heavy, or the engine is stopping: nothing was

@@ -13,12 +13,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#define LEARNING_US       (90LL * 24 * 3600 * 1000000)
-#define CHECKPOINT_US     (60LL * 1000000)
-#define CHECKPOINT_BYTES  (64u * 1024 * 1024)
-#define CHECKPOINT_EVENTS 500000
-#define RETRY_US          1000000 /* after a store or disk said no to a helper thread */
-#define RULES_TABLE       "rules" /* of a checkpoint; a rule's own table has a slash in its name */
+#define LEARNING_US        (90LL * 24 * 3600 * 1000000)
+#define CHECKPOINT_US      (60LL * 1000000)
+#define CHECKPOINT_BYTES   (64u * 1024 * 1024)
+#define LAST_CHECKPOINT_US (3LL * 1000000)
+#define CHECKPOINT_EVENTS  500000
+#define RETRY_US           1000000 /* after a store or disk said no to a helper thread */
+#define RULES_TABLE        "rules" /* of a checkpoint; a rule's own table has a slash in its name */
 
 /* -- stamp.c: positions ------------------------------------------------------------ */
 
@@ -146,7 +147,9 @@ void dirt_add(struct dirt *dirt, struct lineage *lineage, struct detect_cell *ce
  * from one end to the other. base_free it. */
 struct dirt_place {
     const struct dirt_row *row;
-    size_t number; /* when it came */
+    uint64_t key;    /* eight bytes of the subject, behind what all of its lineage begin with */
+    uint32_t group;  /* the lineage's number */
+    uint32_t number; /* when it came */
 };
 struct dirt_place *dirt_sort(const struct dirt *dirt);
 bool dirt_take(struct dirt *dirt, struct dirt_row *row_out); /* the reference goes with it */
@@ -155,6 +158,25 @@ void dirt_clear(struct dirt *dirt);
 /* Every state of the lineage's table. */
 void dirt_add_all(struct dirt *dirt, struct lineage *lineage);
 void dirt_forget(struct dirt *dirt, struct lineage *lineage); /* its rows */
+
+struct rule_row { /* of RULES_TABLE */
+    struct rule_row *next;
+    struct str id, row; /* row absent: gone */
+};
+struct rule_rows {
+    struct rule_row *first, *last;
+};
+void rule_rows_add(struct rule_rows *rows, struct str id, struct str row); /* takes `row` over */
+void rule_rows_clear(struct rule_rows *rows);
+/* The row: the rule and those it lists, in their internal form. */
+struct str rule_row_write(const struct standing *standing);
+
+struct name_list { /* of tables to drop */
+    struct str *items;
+    size_t count, cap;
+};
+void name_list_add(struct name_list *list, struct str name);
+void name_list_clear(struct name_list *list);
 
 /* -- the learner's request to the engine ------------------------------------------- */
 
@@ -289,23 +311,6 @@ bool engine_try(struct engine *engine, struct submission *submission);
 
 /* -- checkpoint.c ------------------------------------------------------------------ */
 
-struct rule_row { /* of RULES_TABLE */
-    struct rule_row *next;
-    struct str id, row; /* row absent: gone */
-};
-struct rule_rows {
-    struct rule_row *first, *last;
-};
-void rule_rows_add(struct rule_rows *rows, struct str id, struct str row); /* takes `row` over */
-/* The row: the rule and those it lists, in their internal form. */
-struct str rule_row_write(const struct standing *standing);
-
-struct name_list { /* of tables to drop */
-    struct str *items;
-    size_t count, cap;
-};
-void name_list_add(struct name_list *list, struct str name);
-
 struct checkpoint { /* on its way to the store */
     log_at position;
     struct dirt found, overtaken; /* in this order: what was overtaken is written over */
@@ -328,6 +333,7 @@ struct keeping {
     /* shared */
     _Atomic bool due, busy; /* busy: from the cut until it is written */
     _Atomic bool lost;      /* what was written before is gone */
+    _Atomic int64_t end_at; /* monotonic: no writing after that; 0: the end is not near */
     /* under engine->lock */
     struct checkpoint *handed;
     bool hurry;   /* the end is near: no waiting for a better moment */

@@ -169,9 +169,8 @@ failed:
 }
 
 /* How much of the next segment should have zeros by now; 0: nothing new. From a quarter of this one
- * on they keep step with what is written to it, so that their share of the disk is small at any
- * time, and are done at seven eighths. A large commit does not wait for the map of the file but for
- * its own bytes, and zeros would only be in their way. */
+ * to seven eighths they keep step with what is written, so that they never fill the disk's time. A
+ * large commit waits for its own bytes, not for the map of the file: zeros would be in its way. */
 static uint64_t
 zeros_due(const struct log *log, const struct commit *commit, const struct tail *tail)
 {
@@ -180,8 +179,7 @@ zeros_due(const struct log *log, const struct commit *commit, const struct tail 
     uint64_t begin = log->segment_bytes / 4, step = log->segment_bytes / STEPS;
     if (tail->end < begin || tail->end < open->zeros_at || commit->bytes.len > SMALL_COMMIT)
         return 0;
-    if (step < STEP_MIN)
-        step = STEP_MIN;
+    step = step < STEP_MIN ? STEP_MIN : step;
     open->zeros_at = tail->end + step;
     return (tail->end - begin + step) * 8 / 5;
 }
@@ -199,7 +197,6 @@ publish(struct log *log, const struct commit *commit, const struct tail *tail)
     open->end = tail->end;
     if (zeros > 0) {
         log->zeros_to = zeros;
-        log->wants_zeros = true;
         pthread_cond_broadcast(&log->to_sealer);
     }
     pthread_mutex_unlock(&log->mutex);

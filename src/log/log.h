@@ -50,8 +50,8 @@ struct log_disk {
     bool (*sync)(void *self, struct log_file *file, struct err *err); /* fdatasync */
     bool (*truncate)(void *self, struct log_file *file, uint64_t len, struct err *err);
     bool (*reserve)(void *self, struct log_file *file, uint64_t len, struct err *err);
-    /* Zeros onto reserved bytes, on the disk when it returns, though only a sync makes them durable;
-     * NULL: the disk does not want them. */
+    /* Zeros onto reserved bytes, on the disk when it returns, though only a sync makes them
+     * durable; NULL: the disk does not want them. */
     bool (*zero)(void *self, struct log_file *file, uint64_t at, uint64_t len, struct err *err);
     bool (*size)(void *self, struct log_file *file, uint64_t *len_out, struct err *err);
     void (*close)(void *self, struct log_file *file);

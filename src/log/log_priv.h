@@ -344,8 +344,7 @@ bool sink_end(struct sink *sink, struct err *err);
 bool seal_index(struct sink *sink, const struct memory_index *index, struct err *err);
 void *sealer_main(void *log);
 bool prepare_next(struct log *log, uint64_t bytes, struct err *err);
-/* With zeros up to there, unless it is wanted before. */
-void fill_next(struct log *log, uint64_t to);
+void fill_next(struct log *log, uint64_t to); /* with zeros, unless it is wanted before */
 
 /* -- segment.c: segments, counted, and the list of them ------------------------------ */
 
@@ -464,14 +463,12 @@ struct log {
     pthread_cond_t to_writer, to_owner, to_sealer, sealed;
     struct segments *segments;
     struct commit *in_flight;
-    bool linked, failed, ending, wants_next, wants_zeros;
-    uint64_t zeros_to; /* in the next segment */
-    struct err failure;
-    size_t sealing_count; /* segments that wait to be sealed */
-    bool kicked;          /* try again at once */
-    uint64_t seal_tries;  /* that failed */
+    bool linked, failed, ending, wants_next, kicked; /* the last: to seal again at once */
+    uint64_t zeros_to;                               /* in the next segment; 0: nothing new */
+    size_t sealing_count;                            /* segments that wait to be sealed */
+    uint64_t seal_tries;                             /* that failed */
     struct histogram syncs;
-    struct err seal_err; /* of the last try; ERR_NONE: it went well */
+    struct err failure, seal_err; /* the second: of the last try; ERR_NONE: it went well */
     pthread_t writer, sealer;
 
     atomic_ullong commits_done;

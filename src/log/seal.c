@@ -364,7 +364,7 @@ wait_for_work(struct log *log)
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += RETRY_S;
-    while (!log->ending && !log->wants_next && !log->wants_zeros && !log->kicked) {
+    while (!log->ending && !log->wants_next && log->zeros_to == 0 && !log->kicked) {
         if (log->seal_err.code == ERR_NONE && log->sealing_count > 0)
             break;
         if (log->sealing_count == 0)
@@ -404,9 +404,10 @@ sealer_main(void *self)
     for (;;) {
         pthread_mutex_lock(&log->mutex);
         bool more = wait_for_work(log);
-        bool wants_next = log->wants_next, wants_zeros = log->wants_zeros;
+        bool wants_next = log->wants_next;
         uint64_t zeros_to = log->zeros_to;
-        log->wants_next = log->wants_zeros = log->kicked = false;
+        log->wants_next = log->kicked = false;
+        log->zeros_to = 0;
         struct segment *segment = oldest_waiting(log);
         if (segment != NULL)
             atomic_fetch_add(&segment->refs, 1);
@@ -418,8 +419,7 @@ sealer_main(void *self)
         struct err ignored; /* a full disk is said when the segment is needed */
         if (wants_next)
             (void)!prepare_next(log, log->segment_bytes + CLOSE_SIZE + 4096, &ignored);
-        if (wants_zeros)
-            fill_next(log, zeros_to);
+        fill_next(log, zeros_to);
         if (segment != NULL)
             seal_oldest(log, segment);
     }

@@ -171,7 +171,8 @@ open_engine(struct server *server, struct err *err)
                                      .states = server->states,
                                      .clock = server->clock,
                                      .wake = wake_notify,
-                                     .wake_self = server};
+                                     .wake_self = server,
+                                     .ends_process = true};
     return engine_start(&options, &server->engine, err);
 }
 

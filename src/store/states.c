@@ -249,7 +249,7 @@ write_position(struct sql *sql, int64_t position, uint64_t log_seed, struct err 
 }
 
 struct rows {
-    bool (*next)(void *self, struct store_state *row_out);
+    enum store_next (*next)(void *self, struct store_state *row_out);
     void *self;
     const struct str *dropped;
     size_t dropped_count;
@@ -262,15 +262,21 @@ write_all(struct sql *sql, const struct rows *rows, struct err *err)
     for (size_t i = 0; i < rows->dropped_count; i++)
         if (!drop_table(&writer, rows->dropped[i], err))
             return false;
-    for (struct store_state row = {0}; rows->next(rows->self, &row); row = (struct store_state){0})
+    for (;;) {
+        struct store_state row = {0};
+        enum store_next next = rows->next(rows->self, &row);
+        if (next == STORE_NEXT_END)
+            return true;
+        if (next == STORE_NEXT_ABANDON)
+            return err_set(err, ERR_LIMIT, "states: abandoned");
         if (!write_row(&writer, &row, err))
             return false;
-    return true;
+    }
 }
 
 bool
 store_states_write(struct store_states *states, int64_t position, uint64_t log_seed,
-                   bool (*next)(void *self, struct store_state *row_out), void *self,
+                   enum store_next (*next)(void *self, struct store_state *row_out), void *self,
                    const struct str *dropped, size_t dropped_count, struct err *err)
 {
     if (!check_open(states, err))

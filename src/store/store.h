@@ -248,11 +248,13 @@ struct store_state {
     uint64_t stamp;
     bool gone; /* to be removed */
 };
-/* A checkpoint: rows given through `next` (false: no more), tables to drop whole, and the position,
- * all in one transaction. */
+/* A checkpoint: rows given through `next`, tables to drop whole, and the position, all in one
+ * transaction. When `next` abandons it, nothing is written: ERR_LIMIT. */
+enum store_next { STORE_NEXT_ROW, STORE_NEXT_END, STORE_NEXT_ABANDON };
 bool store_states_write(struct store_states *states, int64_t position, uint64_t log_seed,
-                        bool (*next)(void *self, struct store_state *row_out), void *self,
-                        const struct str *dropped, size_t dropped_count, struct err *err) MUST_USE;
+                        enum store_next (*next)(void *self, struct store_state *row_out),
+                        void *self, const struct str *dropped, size_t dropped_count,
+                        struct err *err) MUST_USE;
 bool store_states_read(struct store_states *states,
                        void (*fn)(void *self, const struct store_state *row), void *self,
                        struct err *err) MUST_USE;

@@ -98,6 +98,31 @@ test_e3_a_damaged_checkpoint_is_done_without(void)
     }
 }
 
+/* What an orderly stop has no time to write, the next start reads from the log. */
+static void
+test_a_stop_does_not_wait_for_a_checkpoint_that_takes_too_long(void)
+{
+    struct rig rig;
+    begin(&rig);
+    rig_stop(&rig);
+    int64_t written = 0;
+    rig.last_checkpoint_us = -1;
+    for (int i = 0; i < 2; i++) {
+        struct engine_stats stats = start(&rig);
+        CHECK_INT((intmax_t)stats.recovery_differences, 0);
+        CHECK(i == 0 || stats.checkpoint_at == written);
+        written = stats.checkpoint_at;
+        CHECK_INT((intmax_t)send_login(&rig, i == 0 ? "RO" : "BR"), 1);
+        rig_stop(&rig);
+    }
+    rig.last_checkpoint_us = 0;
+    CHECK_INT((intmax_t)start(&rig).recovery_differences, 0);
+    CHECK_INT((intmax_t)send_login(&rig, "US"), 0);
+    CHECK_INT((intmax_t)send_login(&rig, "BR"), 0);
+    CHECK_INT((intmax_t)send_login(&rig, "FR"), 1);
+    end(&rig);
+}
+
 /* The log was put back from yesterday, the checkpoint was not. */
 static void
 test_e3_a_checkpoint_ahead_of_the_log_is_done_without(void)
@@ -213,6 +238,7 @@ int
 main(void)
 {
     RUN(test_e3_a_damaged_checkpoint_is_done_without);
+    RUN(test_a_stop_does_not_wait_for_a_checkpoint_that_takes_too_long);
     RUN(test_e3_a_checkpoint_ahead_of_the_log_is_done_without);
     RUN(test_e3_a_checkpoint_of_another_log_is_done_without);
     RUN(test_what_the_log_holds_against_the_fold_is_counted);

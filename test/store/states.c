@@ -33,17 +33,17 @@ open_states(const char *folder)
 /* Rows made as they are asked for. */
 struct source {
     size_t at, count;
-    bool gone;
+    bool gone, abandons;
     const char *table;
     char subject[32], state[100];
 };
 
-static bool
+static enum store_next
 next_row(void *self, struct store_state *row_out)
 {
     struct source *source = self;
     if (source->at == source->count)
-        return false;
+        return source->abandons ? STORE_NEXT_ABANDON : STORE_NEXT_END;
     size_t i = source->at++;
     /* Spread over the keys, with a NUL inside, as subjects may have. */
     snprintf(source->subject, sizeof source->subject, "%08zx_user_%zu",
@@ -57,7 +57,7 @@ next_row(void *self, struct store_state *row_out)
         .stamp = i,
         .gone = source->gone,
     };
-    return true;
+    return STORE_NEXT_ROW;
 }
 
 static bool
@@ -127,6 +127,27 @@ test_a_checkpoint_comes_back_whole(void)
     CHECK_INT((intmax_t)read_all(states, "one").count, 0);
     CHECK_INT((intmax_t)read_all(states, "two").count, 30);
     CHECK_INT(position(states, SEED), 95);
+    store_states_close(states);
+    folder_free(folder);
+}
+
+static void
+test_what_was_abandoned_leaves_the_checkpoint_before_as_it_was(void)
+{
+    char folder[] = "/tmp/tocsin-states-XXXXXX";
+    must(mkdtemp(folder) != NULL);
+    struct err err = {0};
+    struct store_states *states = open_states(folder);
+    struct source whole = {.count = 10, .table = "one"};
+    struct source part = {.count = 5000, .table = "one", .abandons = true};
+    CHECK(write_rows(states, 70, whole, &err));
+    CHECK(!write_rows(states, 80, part, &err));
+    CHECK_INT(err.code, ERR_LIMIT);
+    CHECK_INT(position(states, SEED), 70);
+    CHECK_INT((intmax_t)read_all(states, "one").count, 10);
+    part.abandons = false;
+    CHECK(write_rows(states, 90, part, &err));
+    CHECK_INT((intmax_t)read_all(states, "one").count, 5000);
     store_states_close(states);
     folder_free(folder);
 }
@@ -224,6 +245,7 @@ int
 main(void)
 {
     RUN(test_a_checkpoint_comes_back_whole);
+    RUN(test_what_was_abandoned_leaves_the_checkpoint_before_as_it_was);
     RUN(test_states_of_another_log_are_thrown_away);
     RUN(test_a_file_that_cannot_be_read_is_begun_anew);
     RUN(test_damage_found_while_reading_leaves_an_empty_file_to_go_on_with);

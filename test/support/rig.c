@@ -288,6 +288,7 @@ rig_start(struct rig *rig, struct err *err)
         .wake_self = rig,
         .checkpoint_us = rig->checkpoint_us,
         .checkpoint_bytes = rig->checkpoint_bytes,
+        .last_checkpoint_us = rig->last_checkpoint_us,
         .subjects_max = rig->subjects_max,
         .learning_us = rig->learning_us,
     };

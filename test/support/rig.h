@@ -22,7 +22,7 @@ struct rig {
     struct log_recovery recovery;
     /* set before rig_start; 0: as the engine's own defaults */
     uint64_t segment_bytes;
-    int64_t checkpoint_us, learning_us, sync_delay_us;
+    int64_t checkpoint_us, last_checkpoint_us, learning_us, sync_delay_us;
     size_t checkpoint_bytes, subjects_max;
     size_t actors; /* in the world of rig_event; 0: twelve */
     /* the clock */
