@@ -1,9 +1,10 @@
 /* notify - who wants to hear of an alert gets it: schedule, payloads, signatures, transport.
  *
  * A thread of its own follows the log from a stored cursor, makes a delivery for every alert and
- * every webhook in force that takes it, and sends what is due. N1: for every alert, and every
- * webhook with since <= its position < until that takes it, there is exactly one delivery; it
- * ends delivered or dead. What a crash forgets goes out again under the same webhook-id. */
+ * every webhook in force that takes it, and sends what is due; another writes down what came of it.
+ * N1: for every alert, and every webhook with since <= its position < until that takes it, there is
+ * exactly one delivery; it ends delivered or dead. What a crash forgets goes out again under the
+ * same webhook-id. */
 #ifndef NOTIFY_H
 #define NOTIFY_H
 

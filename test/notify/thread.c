@@ -4,13 +4,15 @@
 #include "notify/bench.h"
 #include "notify/receiver.h"
 
+#include <errno.h>
 #include <sys/syscall.h>
 
 enum { MANY = 400, ASKERS = 3, ASKS = 20 };
 
 static pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
-static bool stuck; /* the disk under the store */
+static bool stuck, broken; /* the disk under the store */
+static int refusals;
 
 static bool
 is_of_store(int fd)
@@ -28,16 +30,30 @@ fdatasync(int fd)
     must(pthread_mutex_lock(&guard) == 0);
     while (stuck && is_of_store(fd))
         must(pthread_cond_wait(&changed, &guard) == 0);
+    bool refused = broken && is_of_store(fd);
+    refusals += refused;
+    must(pthread_cond_broadcast(&changed) == 0);
     must(pthread_mutex_unlock(&guard) == 0);
-    return (int)syscall(SYS_fdatasync, fd);
+    errno = EIO;
+    return refused ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 
 static void
-set_stuck(bool now)
+set_disk(bool is_stuck, bool is_broken)
 {
     must(pthread_mutex_lock(&guard) == 0);
-    stuck = now;
+    stuck = is_stuck;
+    broken = is_broken;
     must(pthread_cond_broadcast(&changed) == 0);
+    must(pthread_mutex_unlock(&guard) == 0);
+}
+
+static void
+wait_for_refusal(void)
+{
+    must(pthread_mutex_lock(&guard) == 0);
+    while (refusals == 0)
+        must(pthread_cond_wait(&changed, &guard) == 0);
     must(pthread_mutex_unlock(&guard) == 0);
 }
 
@@ -199,7 +215,7 @@ test_no_receiver_waits_for_a_disk_that_is_stuck(void)
     bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
     open_real(&bench);
     notify_start(bench.notify);
-    set_stuck(true);
+    set_disk(true, false);
     bench_alerts(&bench, MANY);
     notify_wake(bench.notify);
     CHECK(reaches(works, &works->requests, 1));
@@ -209,9 +225,33 @@ test_no_receiver_waits_for_a_disk_that_is_stuck(void)
         CHECK(reaches(works, &works->requests, sent * MANY));
     }
     CHECK_INT(bench_counts(&bench).delivered, 0);
-    set_stuck(false);
+    set_disk(false, false);
     CHECK(delivered(&bench, works, (int64_t)5 * MANY));
     CHECK_INT(receiver_count(works, &works->requests), 5 * MANY);
+    notify_stop(bench.notify);
+    bench_fini(&bench);
+    receiver_free(works);
+}
+
+static void
+test_a_disk_that_fails_for_a_while_loses_no_outcome(void)
+{
+    struct bench bench;
+    char url[64];
+    struct receiver *works = receiver_new();
+    bench_init(&bench);
+    bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
+    open_real(&bench);
+    notify_start(bench.notify);
+    set_disk(false, true);
+    bench_alerts(&bench, MANY);
+    notify_wake(bench.notify);
+    CHECK(reaches(works, &works->requests, MANY));
+    wait_for_refusal();
+    CHECK_INT(bench_counts(&bench).delivered, 0);
+    set_disk(false, false);
+    CHECK(delivered(&bench, works, MANY));
+    CHECK_INT(receiver_count(works, &works->requests), MANY);
     notify_stop(bench.notify);
     bench_fini(&bench);
     receiver_free(works);
@@ -221,6 +261,7 @@ int
 main(void)
 {
     RUN(test_no_receiver_waits_for_a_disk_that_is_stuck);
+    RUN(test_a_disk_that_fails_for_a_while_loses_no_outcome);
     RUN(test_a_real_receiver_that_hangs_delays_no_other);
     RUN(test_tests_and_replays_are_answered_while_deliveries_go_on);
     RUN(test_a_real_answer_of_410_switches_the_webhook_off);
