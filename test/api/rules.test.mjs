@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { test } from "node:test";
-import { startServer, tempFolder, until } from "./harness.mjs";
+import { startReceiver, startServer, tempFolder, until } from "./harness.mjs";
 
 const watch = { name: "Watch", rule_type: "watched_action", conditions: { action_pattern: "key.*" }, channels: [] };
 const event = { actor_id: "u", action: "key.made" };
@@ -226,11 +226,17 @@ test("every rule type tells its conditions", async (t) => {
 });
 
 test("history sent in afterwards is alerted on, but nobody is called", async (t) => {
+  const receiver = await startReceiver(t);
   const server = await startServer(t);
-  await made(server, { ...watch, channels: ["webhook"] });
+  assert.equal((await server.post("/webhooks", { url: receiver.url })).status, 201);
+  await inForce(server, await made(server, { ...watch, channels: ["webhook"] }));
   const { body } = await server.post("/events/batch?backfill=true", { events: [event] });
   assert.equal(body.events[0].alerts.length, 1);
   assert.equal((await server.get("/alerts")).body.data.length, 1);
-  assert.equal((await server.get("/deliveries")).body.data.length, 0);
+  const [alert] = (await server.post("/events", event)).body.alerts;
+  assert.equal((await receiver.nth(1)).body.alert_id, alert.id);
+  const { data } = await until(() => server.get("/deliveries").then((answer) => answer.body.data.length > 0 && answer.body), "the row");
+  assert.deepEqual(data.map((d) => d.alert_id), [alert.id]);
+  assert.equal(receiver.requests.length, 1);
   assert.equal((await server.post("/events/batch?backfill=perhaps", { events: [event] })).status, 422);
 });
