@@ -48,11 +48,12 @@ bool api_reload(struct api *api, struct err *err) MUST_USE;
  * seconds. */
 void api_stop(struct api *api);
 
-/* First start: makes workspace "default" with its first admin key. `key` absent: one is made; the
+/* First start: makes workspace "default" with its first admin key and its rules, in force. `key` absent: one is made; the
  * key's text is copied to `key_out` (at least 64 bytes) either way. False with ERR_CONFLICT when
  * there is a workspace already. */
-bool api_make_first_key(struct store *store, struct random random, struct clock clock,
-                        struct str key, char key_out[static 64], struct err *err) MUST_USE;
+bool api_make_first_key(struct store *store, struct engine *engine, struct random random,
+                        struct clock clock, struct str key, char key_out[static 64],
+                        struct err *err) MUST_USE;
 /* Start-up, where there is a mail server: owners and admins can be written to, so the rules that a
  * workspace began with get their channels, as far as they waited for somebody to call. */
 bool api_mail_is_there(struct store *store, struct clock clock, struct err *err) MUST_USE;

@@ -270,8 +270,9 @@ add_admin_key(struct store *store, struct random random, struct clock clock, str
 }
 
 bool
-api_make_first_key(struct store *store, struct random random, struct clock clock, struct str key,
-                   char key_out[static API_TOKEN_SIZE], struct err *err)
+api_make_first_key(struct store *store, struct engine *engine, struct random random,
+                   struct clock clock, struct str key, char key_out[static API_TOKEN_SIZE],
+                   struct err *err)
 {
     char id[WORKSPACE_ID_SIZE];
     struct arena arena;
@@ -291,7 +292,7 @@ api_make_first_key(struct store *store, struct random random, struct clock clock
         .id = {id, sizeof id}, .name = STR("default"), .created_at = clock.wall_us(clock.self)};
     return store_workspace_add(store, &workspace, err) &&
            add_admin_key(store, random, clock, key, workspace.id, key_out, err) &&
-           starter_add(store, random, workspace.created_at, workspace.id, err);
+           starter_add(store, engine, random, workspace.created_at, workspace.id, err);
 }
 
 bool

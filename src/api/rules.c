@@ -4,8 +4,6 @@
 #include "model/ids.h"
 #include "model/limits.h"
 
-#define IN_FORCE_WAIT_US (2 * 1000 * 1000) /* how long an answer waits for a rule to learn */
-
 static void
 write_rule(struct call *call, struct buffer *out, const struct rule *rule)
 {
@@ -99,7 +97,7 @@ put_and_answer(struct call *call, struct rule *rule, int status)
     engine_rules_changed(engine);
     /* With little history it is in force before this answer; otherwise the status says
      * `learning`. */
-    (void)engine_wait_rule(engine, rule->id, rule->version, IN_FORCE_WAIT_US);
+    (void)engine_wait_rule(engine, rule->id, rule->version, RULE_WAIT_US);
     write_rule(call, call_answer(call, status), rule);
 }
 
@@ -181,7 +179,7 @@ rules_delete(struct call *call)
         return;
     }
     engine_rules_changed(engine);
-    (void)engine_wait_rule(engine, rule.id, rule.version + 1, IN_FORCE_WAIT_US);
+    (void)engine_wait_rule(engine, rule.id, rule.version + 1, RULE_WAIT_US);
     struct buffer *out = call_answer(call, 200);
     json_open(out, '{');
     json_put_str(out, "id", rule.id);

@@ -203,12 +203,12 @@ workspaces_post(struct call *call)
                             .created_at = call->taken_at_us};
     key_make(random, text, &key);
     if (!store_workspace_add(store, &workspace, &err) || !store_key_add(store, &key, &err) ||
-        !starter_add(store, random, call->taken_at_us, workspace.id, &err) ||
+        !starter_add(store, call->api->options.engine, random, call->taken_at_us, workspace.id,
+                     &err) ||
         !access_refresh(call->api, &err)) {
         call_fail_err(call, &err);
         return;
     }
-    engine_rules_changed(call->api->options.engine);
     struct buffer *out = call_answer(call, 201);
     json_open(out, '{');
     write_workspace(out, &workspace);

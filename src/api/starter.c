@@ -70,10 +70,22 @@ read_rule(struct json_parser *parser, const char *text, struct arena *arena, str
     return true;
 }
 
-bool
-starter_add(struct store *store, struct random random, int64_t now_us, struct str workspace_id,
-            struct err *err)
+/* Who is told that they are there relies on them from then on. */
+static void
+put_in_force(struct engine *engine, const struct rule *rules, size_t count)
 {
+    engine_rules_changed(engine);
+    for (size_t i = 0; i < count; i++)
+        if (rules[i].enabled &&
+            !engine_wait_rule(engine, rules[i].id, rules[i].version, RULE_WAIT_US))
+            return;
+}
+
+bool
+starter_add(struct store *store, struct engine *engine, struct random random, int64_t now_us,
+            struct str workspace_id, struct err *err)
+{
+    struct rule rules[COUNT_OF(starter_rules)];
     struct json_parser *parser = json_parser_new();
     struct arena arena;
     struct buffer ids;
@@ -82,17 +94,19 @@ starter_add(struct store *store, struct random random, int64_t now_us, struct st
     json_open(&ids, '[');
     bool ok = true;
     for (size_t i = 0; ok && i < COUNT_OF(starter_rules); i++) {
-        struct rule rule = {.workspace_id = workspace_id,
-                            .enabled = true,
-                            .created_at = now_us + (int64_t)i, /* alerts come in this order */
-                            .updated_at = now_us + (int64_t)i};
-        ok = read_rule(parser, starter_rules[i], &arena, &rule, err) &&
-             add_rule(store, random, &arena, &rule, err);
+        rules[i] = (struct rule){.workspace_id = workspace_id,
+                                 .enabled = true,
+                                 .created_at = now_us + (int64_t)i, /* alerts come in this order */
+                                 .updated_at = now_us + (int64_t)i};
+        ok = read_rule(parser, starter_rules[i], &arena, &rules[i], err) &&
+             add_rule(store, random, &arena, &rules[i], err);
         if (ok)
-            json_str(&ids, rule.id);
+            json_str(&ids, rules[i].id);
     }
     json_close(&ids, ']');
     ok = ok && store_setting_put(store, workspace_id, STR(SETTING), buffer_str(&ids), err);
+    if (ok)
+        put_in_force(engine, rules, COUNT_OF(rules));
     buffer_fini(&ids);
     arena_fini(&arena);
     json_parser_free(parser);
@@ -113,13 +127,15 @@ take_setting(void *self, struct str workspace_id, struct str name, struct str js
         must(arena_copy(waiting->arena, json, &waiting->ids));
 }
 
+/* Those that are given some, in the arena. */
 static bool
 give_channels(struct store *store, struct str workspace_id, int64_t now_us, struct arena *arena,
-              struct err *err)
+              struct rule **given_out, size_t *count_out, struct err *err)
 {
     struct waiting waiting = {.arena = arena};
     struct rule *rules = NULL;
     size_t count = 0;
+    *count_out = 0;
     if (!store_settings(store, workspace_id, take_setting, &waiting, err))
         return false;
     if (waiting.ids.len <= 2) /* "[]" */
@@ -133,17 +149,22 @@ give_channels(struct store *store, struct str workspace_id, int64_t now_us, stru
         rules[i].updated_at = now_us;
         if (!store_rule_put(store, &rules[i], err))
             return false;
+        rules[(*count_out)++] = rules[i];
     }
+    *given_out = rules;
     return store_setting_put(store, workspace_id, STR(SETTING), STR("[]"), err);
 }
 
 bool
 starter_give_channels(struct call *call, struct err *err)
 {
+    struct rule *given = NULL;
+    size_t count = 0;
     if (!give_channels(call->api->options.store, call->workspace_id, call->taken_at_us,
-                       call_arena(call), err))
+                       call_arena(call), &given, &count, err))
         return false;
-    engine_rules_changed(call->api->options.engine);
+    if (count > 0)
+        put_in_force(call->api->options.engine, given, count);
     return true;
 }
 
@@ -151,14 +172,15 @@ bool
 api_mail_is_there(struct store *store, struct clock clock, struct err *err)
 {
     struct store_member *members = NULL;
-    size_t count = 0;
+    struct rule *given = NULL;
+    size_t count = 0, given_count = 0;
     struct arena arena;
     arena_init(&arena, 16 * 1024, MEMBERS_ARENA);
     bool ok = store_members(store, (struct str){0}, &arena, &members, &count, err);
     for (size_t i = 0; ok && i < count; i++)
         if (members[i].role == MEMBER_OWNER || members[i].role == MEMBER_ADMIN)
             ok = give_channels(store, members[i].workspace_id, clock.wall_us(clock.self), &arena,
-                               err);
+                               &given, &given_count, err);
     arena_fini(&arena);
     return ok;
 }

@@ -185,11 +185,11 @@ first_key(struct server *server, struct err *err)
     const char *given = getenv("TOCSIN_ADMIN_KEY");
     struct str wanted = given != NULL && *given != '\0' ? str_from(given) : (struct str){0};
     struct err refused = {0};
-    if (api_make_first_key(server->store, server->random, server->clock, wanted, key, &refused)) {
+    if (api_make_first_key(server->store, server->engine, server->random, server->clock, wanted,
+                           key, &refused)) {
         if (wanted.ptr == NULL)
             printf("admin key: %s\n", key);
         fflush(stdout);
-        engine_rules_changed(server->engine);
         return true;
     }
     if (refused.code == ERR_CONFLICT)
