@@ -136,7 +136,7 @@ check-unit: $(CHECKED)
 # Two files at once, as each has servers, ports and folders of its own and mostly waits. The client's
 # own tests need no server, so one variant runs them.
 check-api: $(PROGRAM)
-	V=$(V) node --test --test-concurrency=2 $(wildcard test/api/*.test.mjs) \
+	V=$(V) node --test --test-concurrency=3 $(wildcard test/api/*.test.mjs) \
 	    $(if $(filter debug,$(V)),$(wildcard sdk/js/test/*.test.mjs))
 
 tidy:

@@ -162,6 +162,12 @@ send_more(struct load *load, struct connection *connection)
     }
 }
 
+static int64_t
+due_us(const struct load *load)
+{
+    return load->started_us + (int64_t)(load->begun * 1000000 / load->options.rate);
+}
+
 /* The next request of this connection, unless all are sent or it is not due yet. */
 static void
 begin(struct load *load, struct connection *connection)
@@ -171,7 +177,7 @@ begin(struct load *load, struct connection *connection)
         return;
     int64_t now = now_us(), due = now;
     if (options->rate > 0) {
-        due = load->started_us + (int64_t)(load->begun * 1000000 / options->rate);
+        due = due_us(load);
         if (due > now)
             return;
     }
@@ -252,13 +258,29 @@ receive(struct load *load, struct connection *connection)
 
 /* -- the run ---------------------------------------------------------------------------------- */
 
+/* Until an answer comes or a request is due: at its microsecond, because what is late counts. */
+static int
+wait_for(struct load *load, struct epoll_event *events, int max)
+{
+    const struct options *options = &load->options;
+    bool can_begin =
+        load->begun < options->count && load->begun - load->done < options->connections;
+    if (options->rate == 0 || !can_begin)
+        return epoll_wait(load->epoll, events, max, -1);
+    int64_t left = due_us(load) - now_us();
+    if (left < 0)
+        left = 0;
+    struct timespec until = {.tv_sec = left / 1000000, .tv_nsec = left % 1000000 * 1000};
+    return epoll_pwait2(load->epoll, events, max, &until, NULL);
+}
+
 static void
 serve(struct load *load)
 {
     struct epoll_event events[256];
     bool paced = load->options.rate > 0;
     while (load->done < load->options.count) {
-        int count = epoll_wait(load->epoll, events, COUNT_OF(events), paced ? 1 : -1);
+        int count = wait_for(load, events, COUNT_OF(events));
         if (count < 0 && errno != EINTR)
             give_up("epoll");
         for (int i = 0; i < count; i++) {

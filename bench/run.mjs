@@ -345,9 +345,8 @@ function quantile(before, after, part) {
  * A receiver alone, a POST without and one with a transaction, in turn, many times for a short
  * while: what the machine does beside it spoils some of the times, and the medians stand.
  */
-async function inTurn(server, receiver, connections, count) {
+async function inTurn(server, receiver, load) {
   const got = { receiver: [], plain: [], transaction: [], sync: [] };
-  const load = { count, connections };
   await singles(receiver, load);
   for (let i = 0; i < 5 * ROUNDS; i++) {
     got.receiver.push(await singles(receiver, load));
@@ -391,12 +390,14 @@ async function transaction() {
         goal ? got.transaction.p99 <= 3 * got.receiver.p99 + got.sync : undefined,
       );
     await hear(receivers[0]);
-    const alone = await inTurn(server, receivers[0], 1, 1000);
-    show("POST with a transaction of 1 receiver, 1 connection", alone, true);
-    const full = await inTurn(server, receivers[0], 16, 4000);
-    show("… 16 connections, as fast as it goes", full, true);
+    const one = { count: 1000, connections: 1 };
+    const many = { count: 4000, connections: 16 };
+    const ask = (load) => inTurn(server, receivers[0], load);
+    show("POST with a transaction of 1 receiver, 1 connection", await ask(one), true);
+    show("… 16 connections, 500/s", await ask({ ...many, count: 1000, rate: 500 }), true);
+    show("… 16 connections, as fast as it goes", await ask(many), true);
     for (const receiver of receivers.slice(1)) await hear(receiver);
-    show("… of 3 receivers, 1 connection", await inTurn(server, receivers[0], 1, 1000), false);
+    show("… of 3 receivers, 1 connection", await ask(one), false);
   });
   for (const receiver of receivers) await receiver.stop("SIGKILL");
 }
