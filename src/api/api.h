@@ -48,9 +48,9 @@ bool api_reload(struct api *api, struct err *err) MUST_USE;
  * seconds. */
 void api_stop(struct api *api);
 
-/* First start: makes workspace "default" with its first admin key and its rules, in force. `key` absent: one is made; the
- * key's text is copied to `key_out` (at least 64 bytes) either way. False with ERR_CONFLICT when
- * there is a workspace already. */
+/* First start: makes workspace "default" with its first admin key and its rules, in force. `key`
+ * absent: one is made; the key's text is copied to `key_out` (at least 64 bytes) either way. False
+ * with ERR_CONFLICT when there is a workspace already. */
 bool api_make_first_key(struct store *store, struct engine *engine, struct random random,
                         struct clock clock, struct str key, char key_out[static 64],
                         struct err *err) MUST_USE;
