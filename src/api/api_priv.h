@@ -313,9 +313,11 @@ bool rule_read_sent(struct call *call, const struct json *sent, bool patch,
 /* How long an answer waits for a rule to be in force; one with much to learn takes longer. */
 #define RULE_WAIT_US (2 * 1000 * 1000)
 
-/* The rules that a new workspace begins with (starter.c), without channels; waits for them. */
-bool starter_add(struct store *store, struct engine *engine, struct random random, int64_t now_us,
-                 struct str workspace_id, struct err *err) MUST_USE;
+/* A new workspace with its first key and the rules that it begins with (starter.c), or none of it;
+ * waits for the rules. They have no channels. A thread of the pool. */
+bool starter_add_workspace(struct store *store, struct engine *engine, struct random random,
+                           const struct store_workspace *workspace, const struct store_key *key,
+                           struct err *err) MUST_USE;
 /* There is somebody to call now: gives channels to those of them that never had any, and waits
  * until what they find goes there. A thread of the pool. */
 bool starter_give_channels(struct call *call, struct err *err) MUST_USE;

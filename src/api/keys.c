@@ -247,17 +247,17 @@ keys_delete(struct call *call)
 
 /* -- the first one ------------------------------------------------------------------------ */
 
-static bool
-add_admin_key(struct store *store, struct random random, struct clock clock, struct str given,
-              struct str workspace_id, char key_out[static API_TOKEN_SIZE], struct err *err)
+/* `id_out` and `key_out` hold what the key refers to. */
+static struct store_key
+admin_key(struct random random, struct clock clock, struct str given, struct str workspace_id,
+          char id_out[static ID_SIZE], char key_out[static API_TOKEN_SIZE])
 {
-    char id[ID_SIZE];
     struct store_key key = {.workspace_id = workspace_id,
                             .label = STR("admin"),
                             .roles = ROLE_ADMIN,
                             .created_at = clock.wall_us(clock.self)};
-    id_new(random, "key_", id);
-    key.id = (struct str){id, sizeof id};
+    id_new(random, "key_", id_out);
+    key.id = (struct str){id_out, ID_SIZE};
     if (given.ptr == NULL) {
         key_make(random, key_out, &key);
     } else {
@@ -266,7 +266,7 @@ add_admin_key(struct store *store, struct random random, struct clock clock, str
         sha256_once(given, key.hash);
         key.prefix = (struct str){given.ptr, KEY_PREFIX_SHOWN};
     }
-    return store_key_add(store, &key, err);
+    return key;
 }
 
 bool
@@ -274,7 +274,7 @@ api_make_first_key(struct store *store, struct engine *engine, struct random ran
                    struct clock clock, struct str key, char key_out[static API_TOKEN_SIZE],
                    struct err *err)
 {
-    char id[WORKSPACE_ID_SIZE];
+    char id[WORKSPACE_ID_SIZE], key_id[ID_SIZE];
     struct arena arena;
     struct store_workspace *workspaces = NULL;
     size_t count = 0;
@@ -290,15 +290,15 @@ api_make_first_key(struct store *store, struct engine *engine, struct random ran
     id_new_workspace(random, id);
     struct store_workspace workspace = {
         .id = {id, sizeof id}, .name = STR("default"), .created_at = clock.wall_us(clock.self)};
-    return store_workspace_add(store, &workspace, err) &&
-           add_admin_key(store, random, clock, key, workspace.id, key_out, err) &&
-           starter_add(store, engine, random, workspace.created_at, workspace.id, err);
+    struct store_key first = admin_key(random, clock, key, workspace.id, key_id, key_out);
+    return starter_add_workspace(store, engine, random, &workspace, &first, err);
 }
 
 bool
 api_make_admin_key(struct store *store, struct random random, struct clock clock,
                    char key_out[static API_TOKEN_SIZE], struct err *err)
 {
+    char id[ID_SIZE];
     struct arena arena;
     struct store_workspace *workspaces = NULL;
     size_t count = 0;
@@ -306,7 +306,11 @@ api_make_admin_key(struct store *store, struct random random, struct clock clock
     bool ok = store_workspaces(store, &arena, &workspaces, &count, err);
     if (ok && count == 0)
         ok = err_set(err, ERR_NOT_FOUND, "there is no workspace yet: start the server first");
-    ok = ok && add_admin_key(store, random, clock, (struct str){0}, workspaces[0].id, key_out, err);
+    if (ok) {
+        struct store_key key =
+            admin_key(random, clock, (struct str){0}, workspaces[0].id, id, key_out);
+        ok = store_key_add(store, &key, err);
+    }
     arena_fini(&arena);
     return ok;
 }

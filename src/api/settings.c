@@ -202,9 +202,7 @@ workspaces_post(struct call *call)
                             .roles = ROLE_ADMIN,
                             .created_at = call->taken_at_us};
     key_make(random, text, &key);
-    if (!store_workspace_add(store, &workspace, &err) || !store_key_add(store, &key, &err) ||
-        !starter_add(store, call->api->options.engine, random, call->taken_at_us, workspace.id,
-                     &err) ||
+    if (!starter_add_workspace(store, call->api->options.engine, random, &workspace, &key, &err) ||
         !access_refresh(call->api, &err)) {
         call_fail_err(call, &err);
         return;

@@ -47,18 +47,6 @@ static const char *const starter_rules[] = {
 };
 
 static bool
-add_rule(struct store *store, struct random random, struct arena *arena, struct rule *rule,
-         struct err *err)
-{
-    char id[ID_SIZE];
-    id_new(random, "rul_", id);
-    struct str text = {id, sizeof id};
-    return (arena_copy(arena, text, &rule->id) ||
-            err_set(err, ERR_LIMIT, "the starter rules do not fit")) &&
-           store_rule_put(store, rule, err);
-}
-
-static bool
 read_rule(struct json_parser *parser, const char *text, struct arena *arena, struct rule *rule,
           struct err *err)
 {
@@ -68,6 +56,31 @@ read_rule(struct json_parser *parser, const char *text, struct arena *arena, str
         return false;
     must(detect_read_rule(&json, false, arena, rule, &violations)); /* ours, and tested */
     return true;
+}
+
+/* With their ids as a setting says them. */
+static bool
+read_rules(const struct store_workspace *workspace, struct random random, struct arena *arena,
+           struct rule rules[static COUNT_OF(starter_rules)], struct buffer *ids, struct err *err)
+{
+    struct json_parser *parser = json_parser_new();
+    bool ok = true;
+    json_open(ids, '[');
+    for (size_t i = 0; ok && i < COUNT_OF(starter_rules); i++) {
+        int64_t at = workspace->created_at + (int64_t)i; /* alerts come in this order */
+        char id[ID_SIZE];
+        id_new(random, "rul_", id);
+        rules[i] = (struct rule){
+            .workspace_id = workspace->id, .enabled = true, .created_at = at, .updated_at = at};
+        ok = read_rule(parser, starter_rules[i], arena, &rules[i], err) &&
+             (arena_copy(arena, (struct str){id, sizeof id}, &rules[i].id) ||
+              err_set(err, ERR_LIMIT, "the starter rules do not fit"));
+        if (ok)
+            json_str(ids, rules[i].id);
+    }
+    json_close(ids, ']');
+    json_parser_free(parser);
+    return ok;
 }
 
 /* Who is told that they are there relies on them from then on. */
@@ -82,34 +95,26 @@ put_in_force(struct engine *engine, const struct rule *rules, size_t count)
 }
 
 bool
-starter_add(struct store *store, struct engine *engine, struct random random, int64_t now_us,
-            struct str workspace_id, struct err *err)
+starter_add_workspace(struct store *store, struct engine *engine, struct random random,
+                      const struct store_workspace *workspace, const struct store_key *key,
+                      struct err *err)
 {
     struct rule rules[COUNT_OF(starter_rules)];
-    struct json_parser *parser = json_parser_new();
     struct arena arena;
     struct buffer ids;
     arena_init(&arena, 16 * 1024, STARTER_ARENA);
     buffer_init(&ids, 4096);
-    json_open(&ids, '[');
-    bool ok = true;
-    for (size_t i = 0; ok && i < COUNT_OF(starter_rules); i++) {
-        rules[i] = (struct rule){.workspace_id = workspace_id,
-                                 .enabled = true,
-                                 .created_at = now_us + (int64_t)i, /* alerts come in this order */
-                                 .updated_at = now_us + (int64_t)i};
-        ok = read_rule(parser, starter_rules[i], &arena, &rules[i], err) &&
-             add_rule(store, random, &arena, &rules[i], err);
-        if (ok)
-            json_str(&ids, rules[i].id);
-    }
-    json_close(&ids, ']');
-    ok = ok && store_setting_put(store, workspace_id, STR(SETTING), buffer_str(&ids), err);
+    bool ok = read_rules(workspace, random, &arena, rules, &ids, err);
+    struct store_beginning with = {.key = key,
+                                   .rules = rules,
+                                   .rule_count = COUNT_OF(rules),
+                                   .setting = STR(SETTING),
+                                   .json = buffer_str(&ids)};
+    ok = ok && store_workspace_add(store, workspace, &with, err);
     if (ok)
         put_in_force(engine, rules, COUNT_OF(rules));
     buffer_fini(&ids);
     arena_fini(&arena);
-    json_parser_free(parser);
     return ok;
 }
 

@@ -82,18 +82,6 @@ insert_workspace(struct sql *sql, const struct store_workspace *workspace, struc
     return false;
 }
 
-bool
-store_workspace_add(struct store *store, const struct store_workspace *workspace, struct err *err)
-{
-    struct sql *sql = &store->write;
-    sql_lock(sql);
-    bool ok = sql_begin(sql, err) && sql_end(sql, insert_workspace(sql, workspace, err), err);
-    sql_unlock(sql);
-    if (ok)
-        store_changed(store);
-    return ok;
-}
-
 static bool
 read_workspaces(struct sql *sql, struct sql_list *list, struct err *err)
 {
@@ -190,8 +178,8 @@ insert_key(struct sql *sql, const struct store_key *key, struct key_texts *texts
     return sql_do(sql, statement, err);
 }
 
-bool
-store_key_add(struct store *store, const struct store_key *key, struct err *err)
+static bool
+put_key(struct sql *sql, const struct store_key *key, struct err *err)
 {
     struct key_texts texts;
     buffer_init(&texts.networks, SIZE_MAX / 4);
@@ -199,13 +187,19 @@ store_key_add(struct store *store, const struct store_key *key, struct err *err)
     write_networks(&texts.networks, key);
     write_tenants(&texts.tenants, key);
     hex_encode(key->hash, SHA256_SIZE, texts.hash);
-
-    struct sql *sql = &store->write;
-    sql_lock(sql);
-    bool ok = sql_begin(sql, err) && sql_end(sql, insert_key(sql, key, &texts, err), err);
-    sql_unlock(sql);
+    bool ok = insert_key(sql, key, &texts, err);
     buffer_fini(&texts.networks);
     buffer_fini(&texts.tenants);
+    return ok;
+}
+
+bool
+store_key_add(struct store *store, const struct store_key *key, struct err *err)
+{
+    struct sql *sql = &store->write;
+    sql_lock(sql);
+    bool ok = sql_begin(sql, err) && sql_end(sql, put_key(sql, key, err), err);
+    sql_unlock(sql);
     if (ok)
         store_changed(store);
     return ok;
@@ -325,4 +319,34 @@ store_keys(struct store *store, struct str workspace_id, struct arena *arena,
     *list_out = (struct store_key *)(void *)list.items;
     *count_out = list.count;
     return true;
+}
+
+/* -- a workspace with what it begins with ------------------------------------------ */
+
+static bool
+put_workspace(struct sql *sql, const struct store_workspace *workspace,
+              const struct store_beginning *with, struct err *err)
+{
+    if (!insert_workspace(sql, workspace, err))
+        return false;
+    if (with == NULL)
+        return true;
+    for (size_t i = 0; i < with->rule_count; i++)
+        if (!store_put_rule(sql, &with->rules[i], err))
+            return false;
+    return put_key(sql, with->key, err) &&
+           store_put_setting(sql, workspace->id, with->setting, with->json, err);
+}
+
+bool
+store_workspace_add(struct store *store, const struct store_workspace *workspace,
+                    const struct store_beginning *with, struct err *err)
+{
+    struct sql *sql = &store->write;
+    sql_lock(sql);
+    bool ok = sql_begin(sql, err) && sql_end(sql, put_workspace(sql, workspace, with, err), err);
+    sql_unlock(sql);
+    if (ok)
+        store_changed(store);
+    return ok;
 }

@@ -2,40 +2,51 @@
 #include "store/store_priv.h"
 
 static bool
-write_setting(struct store *store, const char *text, const struct str values[static 3],
-              struct err *err)
+write_row(struct sql *sql, const char *text, const struct str values[static 3], struct err *err)
+{
+    sqlite3_stmt *statement = sql_statement(sql, text, err);
+    if (statement == NULL)
+        return false;
+    for (int i = 0; i < 3; i++)
+        sql_bind_str(statement, i + 1, values[i]);
+    return sql_do(sql, statement, err);
+}
+
+static bool
+write_one(struct store *store, const char *text, const struct str values[static 3], struct err *err)
 {
     struct sql *sql = &store->write;
     sql_lock(sql);
-    sqlite3_stmt *statement = sql_statement(sql, text, err);
-    bool ok = statement != NULL;
-    if (ok) {
-        for (int i = 0; i < 3; i++)
-            sql_bind_str(statement, i + 1, values[i]);
-        ok = sql_do(sql, statement, err);
-    }
+    bool ok = write_row(sql, text, values, err);
     sql_unlock(sql);
     if (ok)
         store_changed(store);
     return ok;
 }
 
+static const char put_text[] = "INSERT INTO settings VALUES (?1, ?2, ?3)"
+                               " ON CONFLICT DO UPDATE SET value = ?3";
+
+bool
+store_put_setting(struct sql *sql, struct str workspace_id, struct str name, struct str json,
+                  struct err *err)
+{
+    return write_row(sql, put_text, (const struct str[]){workspace_id, name, json}, err);
+}
+
 bool
 store_setting_put(struct store *store, struct str workspace_id, struct str name, struct str json,
                   struct err *err)
 {
-    return write_setting(store,
-                         "INSERT INTO settings VALUES (?1, ?2, ?3)"
-                         " ON CONFLICT DO UPDATE SET value = ?3",
-                         (const struct str[]){workspace_id, name, json}, err);
+    return write_one(store, put_text, (const struct str[]){workspace_id, name, json}, err);
 }
 
 bool
 store_setting_add(struct store *store, struct str workspace_id, struct str name, struct str json,
                   struct err *err)
 {
-    return write_setting(store, "INSERT INTO settings VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
-                         (const struct str[]){workspace_id, name, json}, err);
+    return write_one(store, "INSERT INTO settings VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+                     (const struct str[]){workspace_id, name, json}, err);
 }
 
 typedef void (*setting_fn)(void *self, struct str workspace_id, struct str name, struct str json);

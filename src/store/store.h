@@ -33,8 +33,15 @@ struct store_workspace {
     struct str id, name; /* ws_<8 hex>; the first is named "default" */
     int64_t created_at;
 };
+struct store_beginning {
+    const struct store_key *key;
+    struct rule *rules; /* get their versions */
+    size_t rule_count;
+    struct str setting, json; /* one setting, by name */
+};
+/* With all that it begins with (NULL: nothing), or not at all. ERR_CONFLICT: the name is taken. */
 bool store_workspace_add(struct store *store, const struct store_workspace *workspace,
-                         struct err *err) MUST_USE; /* ERR_CONFLICT: the name is taken */
+                         const struct store_beginning *with, struct err *err) MUST_USE;
 bool store_workspaces(struct store *store, struct arena *arena, struct store_workspace **list_out,
                       size_t *count_out, struct err *err) MUST_USE;
 

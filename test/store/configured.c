@@ -1,54 +1,11 @@
 /* What is configured comes back as it was put: workspaces, keys, rules, webhooks, settings,
  * triage. */
-#include "store/store.h"
+#include "support/store_bench.h"
 
 #include "model/limits.h"
 #include "tap.h"
 
 #include <pthread.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-/* -- a store in a folder of its own, opened again in between ----------------------- */
-
-struct bench {
-    char folder[64];
-    struct store *store;
-    struct arena arena;
-    struct err err;
-};
-
-static struct bench
-bench_new(void)
-{
-    struct bench bench = {.folder = "/tmp/tocsin-store-XXXXXX"};
-    must(mkdtemp(bench.folder) != NULL);
-    arena_init(&bench.arena, 4096, 64u << 20);
-    must(store_open(bench.folder, &bench.store, &bench.err));
-    return bench;
-}
-
-static void
-reopen(struct bench *bench)
-{
-    store_close(bench->store);
-    bench->store = NULL;
-    CHECK(store_open(bench->folder, &bench->store, &bench->err));
-}
-
-static void
-bench_free(struct bench *bench)
-{
-    store_close(bench->store);
-    arena_fini(&bench->arena);
-    static const char *const names[] = {"tocsin.db", "tocsin.db-wal", "tocsin.db-shm"};
-    for (size_t i = 0; i < COUNT_OF(names); i++) {
-        char path[128];
-        snprintf(path, sizeof path, "%s/%s", bench->folder, names[i]);
-        unlink(path);
-    }
-    CHECK(rmdir(bench->folder) == 0); /* nothing else was left behind */
-}
 
 static bool
 same(struct str a, struct str b)
@@ -68,17 +25,17 @@ test_workspaces_come_back_in_order_and_names_are_unique(void)
     struct store_workspace second = {STR("ws_00000002"), STR("acme"), 20};
     struct store_workspace rival = {STR("ws_00000003"), STR("acme"), 30};
     uint64_t generation = store_generation(bench.store);
-    CHECK(store_workspace_add(bench.store, &second, &bench.err));
-    CHECK(store_workspace_add(bench.store, &first, &bench.err));
+    CHECK(store_workspace_add(bench.store, &second, NULL, &bench.err));
+    CHECK(store_workspace_add(bench.store, &first, NULL, &bench.err));
     CHECK(store_generation(bench.store) > generation);
     generation = store_generation(bench.store);
-    CHECK(!store_workspace_add(bench.store, &rival, &bench.err));
+    CHECK(!store_workspace_add(bench.store, &rival, NULL, &bench.err));
     CHECK_INT(bench.err.code, ERR_CONFLICT);
     CHECK(store_generation(bench.store) == generation);
     rival.name = STR("other"); /* the refusal left nothing open */
-    CHECK(store_workspace_add(bench.store, &rival, &bench.err));
+    CHECK(store_workspace_add(bench.store, &rival, NULL, &bench.err));
 
-    reopen(&bench);
+    bench_reopen(&bench);
     struct store_workspace *list = NULL;
     size_t count = 0;
     CHECK(store_workspaces(bench.store, &bench.arena, &list, &count, &bench.err));
@@ -121,7 +78,7 @@ test_a_key_comes_back_with_every_bound_it_was_given(void)
     struct bench bench = bench_new();
     struct store_key key = sample_key(STR("key_1"));
     CHECK(store_key_add(bench.store, &key, &bench.err));
-    reopen(&bench);
+    bench_reopen(&bench);
     struct store_key *list = NULL;
     size_t count = 0;
     CHECK(store_keys(bench.store, (struct str){0}, &bench.arena, &list, &count, &bench.err));
@@ -199,7 +156,7 @@ test_a_rule_counts_its_versions_and_those_that_need_learning(void)
     CHECK_INT(rule.version, 4);
     CHECK_INT(rule.fold_version, 3);
 
-    reopen(&bench);
+    bench_reopen(&bench);
     CHECK(store_rule(bench.store, rule.workspace_id, rule.id, &bench.arena, &back, &bench.err));
     CHECK(same(back.name, rule.name) && same(back.rule_type, rule.rule_type));
     CHECK(same(back.conditions, rule.conditions));
@@ -312,7 +269,7 @@ test_a_webhook_that_was_switched_off_says_why_and_since_when(void)
     CHECK(store_webhook_put(bench.store, &webhook, &bench.err));
     CHECK(store_webhook_disable(bench.store, &webhook, STR("it answered 410"), 300, 9000000,
                                 &bench.err));
-    reopen(&bench);
+    bench_reopen(&bench);
     struct webhook back = only_webhook(&bench, false);
     CHECK(!back.enabled);
     CHECK(same(back.disabled_reason, STR("it answered 410")));
@@ -360,7 +317,7 @@ test_a_setting_keeps_its_newest_value(void)
     CHECK(store_setting_put(bench.store, one, name, STR("\"none\""), &bench.err));
     CHECK(store_setting_put(bench.store, two, name, STR("true"), &bench.err));
     CHECK(store_setting_put(bench.store, one, name, STR("\"all\""), &bench.err));
-    reopen(&bench);
+    bench_reopen(&bench);
     struct buffer text;
     buffer_init(&text, 4096);
     CHECK(store_settings(bench.store, one, show_setting, &text, &bench.err));
@@ -374,6 +331,38 @@ test_a_setting_keeps_its_newest_value(void)
 }
 
 static void
+test_a_workspace_comes_with_all_that_it_begins_with_or_not_at_all(void)
+{
+    struct bench bench = bench_new();
+    struct store_workspace workspace = {STR("ws_00000001"), STR("default"), 10}, *workspaces;
+    struct store_key key = sample_key(STR("key_1")), *keys;
+    struct rule rules[] = {sample_rule(STR("rul_1")), sample_rule(STR("rul_2"))}, *found;
+    struct store_beginning with = {&key, rules, COUNT_OF(rules), STR("first"), STR("[]")};
+    size_t workspace_count, key_count, rule_count;
+    struct buffer text;
+    buffer_init(&text, 4096);
+    CHECK(store_key_add(bench.store, &key, &bench.err)); /* in the way, after all but a setting */
+    for (size_t all = 0; all < 2; all++) {
+        CHECK(store_workspace_add(bench.store, &workspace, &with, &bench.err) == (all == 1));
+        bench_reopen(&bench);
+        CHECK(
+            store_workspaces(bench.store, &bench.arena, &workspaces, &workspace_count,
+                             &bench.err) &&
+            store_keys(bench.store, workspace.id, &bench.arena, &keys, &key_count, &bench.err) &&
+            store_rules(bench.store, workspace.id, &bench.arena, &found, &rule_count, &bench.err) &&
+            store_settings(bench.store, workspace.id, show_setting, &text, &bench.err));
+        CHECK_INT((intmax_t)workspace_count, (intmax_t)all);
+        CHECK_INT((intmax_t)rule_count, (intmax_t)all * 2);
+        CHECK_INT((intmax_t)key_count, 1);
+        CHECK((text.len > 0) == (all == 1));
+        CHECK(all == 1 || store_key_delete(bench.store, workspace.id, key.id, &bench.err));
+    }
+    CHECK_INT(rules[1].version, 1);
+    buffer_fini(&text);
+    bench_free(&bench);
+}
+
+static void
 test_triage_is_open_until_somebody_says_otherwise(void)
 {
     struct bench bench = bench_new();
@@ -382,7 +371,7 @@ test_triage_is_open_until_somebody_says_otherwise(void)
         .status = STR("resolved"), .note = STR("was me"), .by = STR("key_1"), .at = 44};
     struct alert_triage got[2];
     CHECK(store_triage_put(bench.store, STR("ws_1"), ids[1], &said, &bench.err));
-    reopen(&bench);
+    bench_reopen(&bench);
     CHECK(store_triage(bench.store, STR("ws_1"), ids, 2, &bench.arena, got, &bench.err));
     CHECK(same(got[0].status, STR("open")) && got[0].note.ptr == NULL);
     CHECK_INT(got[0].at, 0);
@@ -477,6 +466,7 @@ main(void)
     RUN(test_a_webhook_that_was_switched_off_says_why_and_since_when);
     RUN(test_a_workspace_holds_no_more_webhooks_than_the_limit);
     RUN(test_a_setting_keeps_its_newest_value);
+    RUN(test_a_workspace_comes_with_all_that_it_begins_with_or_not_at_all);
     RUN(test_triage_is_open_until_somebody_says_otherwise);
     RUN(test_an_answer_that_does_not_fit_its_arena_is_refused);
     RUN(test_every_thread_reads_what_it_wrote);

@@ -1,40 +1,11 @@
 /* Members come back as they were put, one address once in a workspace; and notices. */
-#include "store/store.h"
+#include "support/store_bench.h"
 
 #include "model/limits.h"
 #include "tap.h"
 
 #include <sqlite3.h>
-#include <stdlib.h>
 #include <unistd.h>
-
-struct bench {
-    char folder[64];
-    struct store *store;
-    struct arena arena;
-    struct err err;
-};
-
-static struct bench
-bench_new(void)
-{
-    struct bench bench = {.folder = "/tmp/tocsin-members-XXXXXX"};
-    must(mkdtemp(bench.folder) != NULL);
-    arena_init(&bench.arena, 4096, 64u << 20);
-    must(store_open(bench.folder, &bench.store, &bench.err));
-    return bench;
-}
-
-static void
-bench_free(struct bench *bench)
-{
-    char path[128];
-    store_close(bench->store);
-    arena_fini(&bench->arena);
-    snprintf(path, sizeof path, "%s/tocsin.db", bench->folder);
-    unlink(path);
-    CHECK(rmdir(bench->folder) == 0);
-}
 
 static struct store_member
 member_like(const char *id, const char *email)

@@ -245,7 +245,7 @@ add_workspaces(struct rig *rig)
         struct str id = rig_workspace(i);
         struct store_workspace workspace = {.id = id, .name = id, .created_at = 1};
         struct err err = {0};
-        must(store_workspace_add(rig->store, &workspace, &err) || err.code == ERR_CONFLICT);
+        must(store_workspace_add(rig->store, &workspace, NULL, &err) || err.code == ERR_CONFLICT);
     }
 }
 
