@@ -38,6 +38,7 @@ struct fake_disk {
     struct fake_name names[FAKE_NAMES];
     unsigned calls;
     unsigned fail_at, fail_for; /* from call number `fail_at` on, so many fail; 0: none */
+    const char *fail_next;      /* the next call of this name fails, whatever else is called */
     unsigned cut_at;            /* the call at which the power is cut; 0: never */
     struct fake_disk *cut;      /* what was there afterwards */
     void (*on_cut)(void *self);
@@ -167,7 +168,10 @@ static inline bool
 fake_call(struct fake_disk *disk, const char *what, struct err *err)
 {
     unsigned call = ++disk->calls;
-    if (disk->fail_at == 0 || call < disk->fail_at || call - disk->fail_at >= disk->fail_for)
+    bool next = disk->fail_next != NULL && strcmp(disk->fail_next, what) == 0;
+    if (next)
+        disk->fail_next = NULL;
+    else if (disk->fail_at == 0 || call < disk->fail_at || call - disk->fail_at >= disk->fail_for)
         return false;
     err_set(err, ERR_IO, "fake disk: call %u (%s) fails", call, what);
     return true;
