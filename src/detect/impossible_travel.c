@@ -281,11 +281,15 @@ tell(const struct event *event, const struct place *here, const struct journey *
     buffer_add(reason, STR(" from "));
     tell_place(reason, here->city, here->country);
     buffer_add(reason, STR(", "));
-    tell_duration(reason, journey->elapsed_us);
+    if (journey->elapsed_us < TIME_US_PER_SECOND)
+        buffer_add(reason, STR("moments"));
+    else
+        tell_duration(reason, journey->elapsed_us);
     buffer_add(reason, late ? STR(" before ") : STR(" after "));
     tell_place(reason, journey->from->city, journey->from->country);
     buffer_printf(reason, ": %.0f km", journey->distance_km);
-    if (journey->elapsed_us > 0)
+    /* Of seconds it would be millions, which tell nobody more. */
+    if (journey->elapsed_us >= TIME_US_PER_MINUTE)
         buffer_printf(reason, " at %.0f km/h", journey->speed_kmh);
 
     put_place(context, "from", journey->from);

@@ -240,3 +240,19 @@ test("history sent in afterwards is alerted on, but nobody is called", async (t)
   assert.equal(receiver.requests.length, 1);
   assert.equal((await server.post("/events/batch?backfill=perhaps", { events: [event] })).status, 422);
 });
+
+test("a journey's speed is told where it tells something", async (t) => {
+  const server = await startServer(t, { geo: true });
+  const travel = { name: "Travel", rule_type: "impossible_travel", conditions: { action_pattern: "auth.login" }, channels: [] };
+  await inForce(server, await made(server, travel));
+  const reason = async (actor_id, seconds) => {
+    const at = (time) => ({ actor_id, action: "auth.login", occurred_at: new Date(time).toISOString() });
+    const begun = Date.now() - 86_400_000;
+    await server.post("/events", { ...at(begun), ip_address: "8.8.8.8" });
+    const { alerts } = (await server.post("/events", { ...at(begun + 1000 * seconds), ip_address: "5.2.128.1" })).body;
+    return alerts[0].reason;
+  };
+  assert.match(await reason("a", 0.2), /, moments after Mountain View, US: \d+ km$/);
+  assert.match(await reason("b", 50), /, 50 seconds after Mountain View, US: \d+ km$/);
+  assert.match(await reason("c", 1800), /, 30 minutes after Mountain View, US: \d+ km at 2\d{4} km\/h$/);
+});
