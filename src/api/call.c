@@ -460,7 +460,6 @@ tools_take(struct api *api)
     pthread_mutex_unlock(&api->tools_lock);
     if (tools.parser == NULL)
         tools_init(api, &tools);
-    enrich_refresh(tools.enrich);
     return tools;
 }
 

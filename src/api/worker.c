@@ -70,12 +70,28 @@ follow(struct worker *worker, h2o_socket_t *sock)
     sock->on_close.data = connection;
 }
 
+/* Whoever connects after a reload gets the new certificate. */
+static void
+refresh_tls(struct worker *worker)
+{
+    struct api *api = worker->api;
+    if (atomic_load(&api->tls_generation) == worker->tls_generation)
+        return;
+    pthread_mutex_lock(&api->tls_lock);
+    SSL_CTX_up_ref(api->tls);
+    SSL_CTX_free(worker->accept.ssl_ctx);
+    worker->accept.ssl_ctx = api->tls;
+    worker->tls_generation = atomic_load(&api->tls_generation);
+    pthread_mutex_unlock(&api->tls_lock);
+}
+
 static void
 on_accept(h2o_socket_t *listener, const char *error)
 {
     struct worker *worker = listener->data;
     if (error != NULL)
         return;
+    refresh_tls(worker);
     for (size_t i = 0; i < ACCEPT_BURST && worker->accepting; i++) {
         h2o_socket_t *sock = h2o_evloop_socket_accept(listener);
         if (sock == NULL)
@@ -246,21 +262,6 @@ worker_access(struct worker *worker)
 }
 
 static void
-refresh(struct worker *worker)
-{
-    struct api *api = worker->api;
-    enrich_refresh(worker->tools.enrich);
-    if (atomic_load(&api->tls_generation) == worker->tls_generation)
-        return;
-    pthread_mutex_lock(&api->tls_lock);
-    SSL_CTX_up_ref(api->tls);
-    SSL_CTX_free(worker->accept.ssl_ctx);
-    worker->accept.ssl_ctx = api->tls;
-    worker->tls_generation = atomic_load(&api->tls_generation);
-    pthread_mutex_unlock(&api->tls_lock);
-}
-
-static void
 cut_connections(struct worker *worker)
 {
     for (struct connection *c = worker->connections; c != NULL; c = c->next)
@@ -348,7 +349,7 @@ run_worker(void *self)
     start_accepting(worker);
     while (!worker->ending) {
         h2o_evloop_run(worker->ctx.loop, ROUND_MS);
-        refresh(worker);
+        enrich_refresh(worker->tools.enrich);
         int64_t now = clock.monotonic_us(clock.self);
         if (now - watched_at >= WATCH_US) {
             watched_at = now;

@@ -27,14 +27,16 @@ struct enrich;
 bool enrich_open(const struct enrich_options *options, struct enrich **enrich_out,
                  struct err *err) MUST_USE;
 void enrich_close(struct enrich *enrich);
-/* Reads all files again (SIGHUP). On false the old ones stay in use. Any one thread. */
+/* Reads all files again (SIGHUP); whatever is asked after it has returned is answered from the new
+ * ones. On false the old ones stay in use. Any one thread. */
 bool enrich_reload(struct enrich *enrich, int64_t now_us, struct err *err) MUST_USE;
 
-/* Per thread: caches of addresses and user agents, and the reference on the snapshot, which
- * enrich_refresh moves to the newest one (call it once per round of the thread's loop). */
+/* Per thread: caches of addresses and user agents, and the reference on the snapshot, which each
+ * question moves to the newest one. */
 struct enrich_reader;
 struct enrich_reader *enrich_reader_new(struct enrich *enrich);
 void enrich_reader_free(struct enrich_reader *reader);
+/* Lets go of files that were replaced: a thread that is asked nothing calls it now and then. */
 void enrich_refresh(struct enrich_reader *reader);
 
 /* What enrich_event will want of these events: their addresses are looked up together, which takes

@@ -371,6 +371,7 @@ fill_device(struct enrich_reader *reader, struct arena *arena, struct event *eve
 void
 enrich_warm(struct enrich_reader *reader, const struct event *const *events, size_t count)
 {
+    enrich_refresh(reader);
     for (size_t i = 0; i < count; i++)
         if (events[i]->user_agent.len > 0 && reader->snapshot->devices != NULL)
             warm_agent(reader, utf8_cut(events[i]->user_agent, USER_AGENT_MAX));
@@ -381,6 +382,7 @@ bool
 enrich_event(struct enrich_reader *reader, struct arena *arena, struct event *event,
              struct err *err)
 {
+    enrich_refresh(reader);
     event->location = (struct event_location){0};
     event->network = (struct event_network){0};
     event->device = (struct event_device){0};

@@ -161,6 +161,11 @@ class Listening {
     this.url = line[1];
   }
 
+  /** Waits until it has said this on standard error; asks it nothing meanwhile. */
+  says(pattern) {
+    return within(this.err.match(pattern), String(pattern), () => this.told());
+  }
+
   told() {
     return `stdout: ${this.stdout}\nstderr: ${this.stderr}`;
   }
