@@ -133,7 +133,7 @@ PROVE.tsan := $(PROVE) --exec 'setarch -R'
 check-unit: $(CHECKED)
 	$(or $(PROVE.$(V)),$(PROVE)) $^
 
-# Two files at once, as each has servers, ports and folders of its own and mostly waits. The client's
+# Three files at once, as each has servers, ports and folders of its own and mostly waits. The client's
 # own tests need no server, so one variant runs them.
 check-api: $(PROGRAM)
 	V=$(V) node --test --test-concurrency=3 $(wildcard test/api/*.test.mjs) \

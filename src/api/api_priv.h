@@ -310,8 +310,10 @@ void schemas_write(struct buffer *out);
 bool rule_read_sent(struct call *call, const struct json *sent, bool patch,
                     struct rule *rule) MUST_USE;
 
-/* How long an answer waits for a rule to be in force; one with much to learn takes longer. */
-#define RULE_WAIT_US (2 * 1000 * 1000)
+/* Has these rules, as they stand in the store, put in force, and waits for that: who is told of
+ * them relies on them. One with much to learn takes longer than an answer waits. A thread of the
+ * pool. */
+void rules_put_in_force(struct engine *engine, const struct rule *rules, size_t count);
 
 /* A new workspace with its first key and the rules that it begins with (starter.c), or none of it;
  * waits for the rules. They have no channels. A thread of the pool. */
@@ -324,6 +326,10 @@ bool starter_give_channels(struct call *call, struct err *err) MUST_USE;
 
 /* Makes a key's text, its hash and the rest of a row; the key must be stored by the caller. */
 void key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key);
+/* An admin's key without bounds; refers to its arguments. `given` absent: its text is made. */
+struct store_key key_make_admin(struct random random, int64_t now_us, struct str given,
+                                struct str workspace_id, char id_out[static ID_SIZE],
+                                char text_out[static API_TOKEN_SIZE]);
 
 /* -- workers (worker.c, server.c) --------------------------------------------------------- */
 

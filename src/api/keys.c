@@ -33,6 +33,27 @@ key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct stor
     key->prefix = (struct str){text_out, KEY_PREFIX_SHOWN};
 }
 
+struct store_key
+key_make_admin(struct random random, int64_t now_us, struct str given, struct str workspace_id,
+               char id_out[static ID_SIZE], char text_out[static API_TOKEN_SIZE])
+{
+    struct store_key key = {.workspace_id = workspace_id,
+                            .label = STR("admin"),
+                            .roles = ROLE_ADMIN,
+                            .created_at = now_us};
+    id_new(random, "key_", id_out);
+    key.id = (struct str){id_out, ID_SIZE};
+    if (given.ptr == NULL) {
+        key_make(random, text_out, &key);
+    } else {
+        memcpy(text_out, given.ptr, given.len);
+        text_out[given.len] = '\0';
+        sha256_once(given, key.hash);
+        key.prefix = (struct str){given.ptr, KEY_PREFIX_SHOWN};
+    }
+    return key;
+}
+
 static void
 write_key(struct buffer *out, const struct store_key *key, struct str text)
 {
@@ -247,28 +268,6 @@ keys_delete(struct call *call)
 
 /* -- the first one ------------------------------------------------------------------------ */
 
-/* `id_out` and `key_out` hold what the key refers to. */
-static struct store_key
-admin_key(struct random random, struct clock clock, struct str given, struct str workspace_id,
-          char id_out[static ID_SIZE], char key_out[static API_TOKEN_SIZE])
-{
-    struct store_key key = {.workspace_id = workspace_id,
-                            .label = STR("admin"),
-                            .roles = ROLE_ADMIN,
-                            .created_at = clock.wall_us(clock.self)};
-    id_new(random, "key_", id_out);
-    key.id = (struct str){id_out, ID_SIZE};
-    if (given.ptr == NULL) {
-        key_make(random, key_out, &key);
-    } else {
-        memcpy(key_out, given.ptr, given.len);
-        key_out[given.len] = '\0';
-        sha256_once(given, key.hash);
-        key.prefix = (struct str){given.ptr, KEY_PREFIX_SHOWN};
-    }
-    return key;
-}
-
 bool
 api_make_first_key(struct store *store, struct engine *engine, struct random random,
                    struct clock clock, struct str key, char key_out[static API_TOKEN_SIZE],
@@ -290,7 +289,8 @@ api_make_first_key(struct store *store, struct engine *engine, struct random ran
     id_new_workspace(random, id);
     struct store_workspace workspace = {
         .id = {id, sizeof id}, .name = STR("default"), .created_at = clock.wall_us(clock.self)};
-    struct store_key first = admin_key(random, clock, key, workspace.id, key_id, key_out);
+    struct store_key first =
+        key_make_admin(random, workspace.created_at, key, workspace.id, key_id, key_out);
     return starter_add_workspace(store, engine, random, &workspace, &first, err);
 }
 
@@ -307,8 +307,8 @@ api_make_admin_key(struct store *store, struct random random, struct clock clock
     if (ok && count == 0)
         ok = err_set(err, ERR_NOT_FOUND, "there is no workspace yet: start the server first");
     if (ok) {
-        struct store_key key =
-            admin_key(random, clock, (struct str){0}, workspaces[0].id, id, key_out);
+        struct store_key key = key_make_admin(random, clock.wall_us(clock.self), (struct str){0},
+                                              workspaces[0].id, id, key_out);
         ok = store_key_add(store, &key, err);
     }
     arena_fini(&arena);

@@ -4,6 +4,17 @@
 #include "model/ids.h"
 #include "model/limits.h"
 
+#define IN_FORCE_WAIT_US (2 * 1000 * 1000) /* how long an answer waits for a rule to learn */
+
+void
+rules_put_in_force(struct engine *engine, const struct rule *rules, size_t count)
+{
+    engine_rules_changed(engine);
+    for (size_t i = 0; i < count; i++)
+        if (!engine_wait_rule(engine, rules[i].id, rules[i].version, IN_FORCE_WAIT_US))
+            return;
+}
+
 static void
 write_rule(struct call *call, struct buffer *out, const struct rule *rule)
 {
@@ -87,17 +98,15 @@ rule_read_sent(struct call *call, const struct json *sent, bool patch, struct ru
 static void
 put_and_answer(struct call *call, struct rule *rule, int status)
 {
-    struct engine *engine = call->api->options.engine;
     struct err err = {0};
     rule->updated_at = call->taken_at_us;
     if (!store_rule_put(call->api->options.store, rule, &err)) {
         call_fail_err(call, &err);
         return;
     }
-    engine_rules_changed(engine);
     /* With little history it is in force before this answer; otherwise the status says
      * `learning`. */
-    (void)engine_wait_rule(engine, rule->id, rule->version, RULE_WAIT_US);
+    rules_put_in_force(call->api->options.engine, rule, 1);
     write_rule(call, call_answer(call, status), rule);
 }
 
@@ -171,15 +180,14 @@ rules_delete(struct call *call)
 {
     struct rule rule;
     struct err err = {0};
-    struct engine *engine = call->api->options.engine;
     if (!find(call, &rule) || is_listed(call, rule.id))
         return;
     if (!store_rule_delete(call->api->options.store, call->workspace_id, rule.id, &err)) {
         call_fail_err(call, &err);
         return;
     }
-    engine_rules_changed(engine);
-    (void)engine_wait_rule(engine, rule.id, rule.version + 1, RULE_WAIT_US);
+    rule.version++; /* what is still in force is older */
+    rules_put_in_force(call->api->options.engine, &rule, 1);
     struct buffer *out = call_answer(call, 200);
     json_open(out, '{');
     json_put_str(out, "id", rule.id);

@@ -194,14 +194,9 @@ workspaces_post(struct call *call)
     if (!read_name(call, &workspace.name))
         return;
     id_new_workspace(random, id);
-    id_new(random, "key_", key_id);
     workspace.id = (struct str){id, sizeof id};
-    struct store_key key = {.workspace_id = workspace.id,
-                            .id = {key_id, sizeof key_id},
-                            .label = STR("admin"),
-                            .roles = ROLE_ADMIN,
-                            .created_at = call->taken_at_us};
-    key_make(random, text, &key);
+    struct store_key key =
+        key_make_admin(random, call->taken_at_us, (struct str){0}, workspace.id, key_id, text);
     if (!starter_add_workspace(store, call->api->options.engine, random, &workspace, &key, &err) ||
         !access_refresh(call->api, &err)) {
         call_fail_err(call, &err);

@@ -83,17 +83,6 @@ read_rules(const struct store_workspace *workspace, struct random random, struct
     return ok;
 }
 
-/* Who is told that they are there relies on them from then on. */
-static void
-put_in_force(struct engine *engine, const struct rule *rules, size_t count)
-{
-    engine_rules_changed(engine);
-    for (size_t i = 0; i < count; i++)
-        if (rules[i].enabled &&
-            !engine_wait_rule(engine, rules[i].id, rules[i].version, RULE_WAIT_US))
-            return;
-}
-
 bool
 starter_add_workspace(struct store *store, struct engine *engine, struct random random,
                       const struct store_workspace *workspace, const struct store_key *key,
@@ -112,7 +101,7 @@ starter_add_workspace(struct store *store, struct engine *engine, struct random 
                                    .json = buffer_str(&ids)};
     ok = ok && store_workspace_add(store, workspace, &with, err);
     if (ok)
-        put_in_force(engine, rules, COUNT_OF(rules));
+        rules_put_in_force(engine, rules, COUNT_OF(rules));
     buffer_fini(&ids);
     arena_fini(&arena);
     return ok;
@@ -169,7 +158,7 @@ starter_give_channels(struct call *call, struct err *err)
                        call_arena(call), &given, &count, err))
         return false;
     if (count > 0)
-        put_in_force(call->api->options.engine, given, count);
+        rules_put_in_force(call->api->options.engine, given, count);
     return true;
 }
 

@@ -332,10 +332,10 @@ put_workspace(struct sql *sql, const struct store_workspace *workspace,
     if (with == NULL)
         return true;
     for (size_t i = 0; i < with->rule_count; i++)
-        if (!store_put_rule(sql, &with->rules[i], err))
+        if (!sql_put_rule(sql, &with->rules[i], err))
             return false;
     return put_key(sql, with->key, err) &&
-           store_put_setting(sql, workspace->id, with->setting, with->json, err);
+           sql_put_setting(sql, workspace->id, with->setting, with->json, err);
 }
 
 bool

@@ -80,7 +80,7 @@ write_row(struct sql *sql, const struct rule *rule, struct str body, struct err 
 }
 
 bool
-store_put_rule(struct sql *sql, struct rule *rule, struct err *err)
+sql_put_rule(struct sql *sql, struct rule *rule, struct err *err)
 {
     struct before before;
     if (!look_before(sql, rule, &before, err))
@@ -104,7 +104,7 @@ store_rule_put(struct store *store, struct rule *rule, struct err *err)
     struct rule next = *rule;
     struct sql *sql = &store->write;
     sql_lock(sql);
-    bool ok = sql_begin(sql, err) && sql_end(sql, store_put_rule(sql, &next, err), err);
+    bool ok = sql_begin(sql, err) && sql_end(sql, sql_put_rule(sql, &next, err), err);
     sql_unlock(sql);
     if (ok)
         *rule = next;

@@ -28,8 +28,8 @@ static const char put_text[] = "INSERT INTO settings VALUES (?1, ?2, ?3)"
                                " ON CONFLICT DO UPDATE SET value = ?3";
 
 bool
-store_put_setting(struct sql *sql, struct str workspace_id, struct str name, struct str json,
-                  struct err *err)
+sql_put_setting(struct sql *sql, struct str workspace_id, struct str name, struct str json,
+                struct err *err)
 {
     return write_row(sql, put_text, (const struct str[]){workspace_id, name, json}, err);
 }

@@ -91,9 +91,9 @@ bool sql_full(const struct arena *arena, struct err *err); /* ERR_LIMIT if it ra
 extern const struct str store_delivery_status[DELIVERY_DEAD + 1];
 
 /* Rows of other files, within a transaction of the caller's. */
-bool store_put_rule(struct sql *sql, struct rule *rule, struct err *err) MUST_USE;
-bool store_put_setting(struct sql *sql, struct str workspace_id, struct str name, struct str json,
-                       struct err *err) MUST_USE;
+bool sql_put_rule(struct sql *sql, struct rule *rule, struct err *err) MUST_USE;
+bool sql_put_setting(struct sql *sql, struct str workspace_id, struct str name, struct str json,
+                     struct err *err) MUST_USE;
 
 void store_changed(struct store *store); /* a new generation */
 

@@ -81,6 +81,38 @@ url_of(char text[static 64], const struct receiver *receiver, const char *path)
     return (struct str){text, (size_t)len};
 }
 
+/* One webhook, whose receiver answers as its path says. */
+struct scene {
+    struct bench bench;
+    struct receiver *receiver;
+    char url[64];
+};
+
+static void
+begin(struct scene *scene, const char *path)
+{
+    scene->receiver = receiver_new();
+    bench_init(&scene->bench);
+    bench_webhook(&scene->bench, STR("whk_a"), url_of(scene->url, scene->receiver, path));
+    open_real(&scene->bench);
+    notify_start(scene->bench.notify);
+}
+
+static void
+end(struct scene *scene)
+{
+    notify_stop(scene->bench.notify);
+    bench_fini(&scene->bench);
+    receiver_free(scene->receiver);
+}
+
+static void
+ring(struct bench *bench, int alerts)
+{
+    bench_alerts(bench, alerts);
+    notify_wake(bench->notify);
+}
+
 /* Waits for a number to be reached, at most a minute. */
 static bool
 reaches(struct receiver *receiver, const int *number, int want)
@@ -109,8 +141,7 @@ test_a_real_receiver_that_hangs_delays_no_other(void)
     bench_webhook(&bench, STR("whk_b"), url_of(urls[1], works, "/ok"));
     open_real(&bench);
     notify_start(bench.notify);
-    bench_alerts(&bench, MANY);
-    notify_wake(bench.notify);
+    ring(&bench, MANY);
     CHECK(delivered(&bench, works, MANY));
     CHECK_INT(receiver_count(works, &works->requests), MANY);
     CHECK(receiver_count(works, &works->connections) <= 8);
@@ -148,23 +179,18 @@ ask(void *self)
 static void
 test_tests_and_replays_are_answered_while_deliveries_go_on(void)
 {
-    struct bench bench;
-    char url[64];
-    struct receiver *works = receiver_new();
-    bench_init(&bench);
-    bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
-    open_real(&bench);
-    notify_start(bench.notify);
+    struct scene scene;
+    begin(&scene, "/ok");
+    struct bench *bench = &scene.bench;
     struct asker askers[ASKERS];
     pthread_t threads[ASKERS];
     for (int i = 0; i < ASKERS; i++) {
-        askers[i] = (struct asker){.bench = &bench,
-                                   .webhook = bench_webhook_like(STR("whk_t"), str_from(url))};
+        askers[i] = (struct asker){
+            .bench = bench, .webhook = bench_webhook_like(STR("whk_t"), str_from(scene.url))};
         must(pthread_create(&threads[i], NULL, ask, &askers[i]) == 0);
     }
-    bench_alerts(&bench, 50);
-    notify_wake(bench.notify);
-    CHECK(delivered(&bench, works, 50));
+    ring(bench, 50);
+    CHECK(delivered(bench, scene.receiver, 50));
     for (int i = 0; i < ASKERS; i++) {
         must(pthread_join(threads[i], NULL) == 0);
         CHECK_INT(askers[i].good, ASKS);
@@ -172,89 +198,65 @@ test_tests_and_replays_are_answered_while_deliveries_go_on(void)
     struct store_delivery_filter filter = {.limit = 10};
     struct store_delivery *list = NULL;
     size_t count = 0;
-    CHECK(store_deliveries(bench.store, BENCH_WORKSPACE, &filter, &bench.arena, &list, &count,
-                           &bench.err));
+    CHECK(store_deliveries(bench->store, BENCH_WORKSPACE, &filter, &bench->arena, &list, &count,
+                           &bench->err));
     for (size_t i = 0; i < count; i++)
-        CHECK(notify_replay(bench.notify, BENCH_WORKSPACE, list[i].id, &bench.err));
-    CHECK(reaches(works, &works->requests, 50 + ASKERS * ASKS + 10));
-    CHECK(delivered(&bench, works, 50));
-    CHECK(!notify_replay(bench.notify, BENCH_WORKSPACE, STR("dlv_none"), &bench.err));
-    CHECK_INT(bench.err.code, ERR_NOT_FOUND);
-    notify_stop(bench.notify);
-    bench_fini(&bench);
-    receiver_free(works);
+        CHECK(notify_replay(bench->notify, BENCH_WORKSPACE, list[i].id, &bench->err));
+    CHECK(reaches(scene.receiver, &scene.receiver->requests, 50 + ASKERS * ASKS + 10));
+    CHECK(delivered(bench, scene.receiver, 50));
+    CHECK(!notify_replay(bench->notify, BENCH_WORKSPACE, STR("dlv_none"), &bench->err));
+    CHECK_INT(bench->err.code, ERR_NOT_FOUND);
+    end(&scene);
 }
 
 static void
 test_a_real_answer_of_410_switches_the_webhook_off(void)
 {
-    struct bench bench;
-    char url[64];
-    struct receiver *gone = receiver_new();
-    bench_init(&bench);
-    bench_webhook(&bench, STR("whk_a"), url_of(url, gone, "/gone"));
-    open_real(&bench);
-    notify_start(bench.notify);
-    bench_alert(&bench);
-    notify_wake(bench.notify);
-    for (int i = 0; i < 12000 && bench_counts(&bench).dead == 0; i++)
-        receiver_pause(gone, 5);
-    CHECK_INT(bench_counts(&bench).dead, 1);
-    notify_stop(bench.notify);
-    bench_fini(&bench);
-    receiver_free(gone);
+    struct scene scene;
+    begin(&scene, "/gone");
+    struct bench *bench = &scene.bench;
+    ring(bench, 1);
+    for (int i = 0; i < 12000 && bench_counts(bench).dead == 0; i++)
+        receiver_pause(scene.receiver, 5);
+    CHECK_INT(bench_counts(bench).dead, 1);
+    end(&scene);
 }
 
 static void
 test_no_receiver_waits_for_a_disk_that_is_stuck(void)
 {
-    struct bench bench;
-    char url[64];
-    struct receiver *works = receiver_new();
-    bench_init(&bench);
-    bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
-    open_real(&bench);
-    notify_start(bench.notify);
+    struct scene scene;
+    begin(&scene, "/ok");
+    struct bench *bench = &scene.bench;
     set_disk(true, false);
-    bench_alerts(&bench, MANY);
-    notify_wake(bench.notify);
-    CHECK(reaches(works, &works->requests, 1));
+    ring(bench, MANY);
+    CHECK(reaches(scene.receiver, &scene.receiver->requests, 1));
     for (int sent = 2; sent <= 5; sent++) { /* the first rows are due by then */
-        bench_alerts(&bench, MANY);
-        notify_wake(bench.notify);
-        CHECK(reaches(works, &works->requests, sent * MANY));
+        ring(bench, MANY);
+        CHECK(reaches(scene.receiver, &scene.receiver->requests, sent * MANY));
     }
-    CHECK_INT(bench_counts(&bench).delivered, 0);
+    CHECK_INT(bench_counts(bench).delivered, 0);
     set_disk(false, false);
-    CHECK(delivered(&bench, works, (int64_t)5 * MANY));
-    CHECK_INT(receiver_count(works, &works->requests), 5 * MANY);
-    notify_stop(bench.notify);
-    bench_fini(&bench);
-    receiver_free(works);
+    CHECK(delivered(bench, scene.receiver, (int64_t)5 * MANY));
+    CHECK_INT(receiver_count(scene.receiver, &scene.receiver->requests), 5 * MANY);
+    end(&scene);
 }
 
 static void
 test_a_disk_that_fails_for_a_while_loses_no_outcome(void)
 {
-    struct bench bench;
-    char url[64];
-    struct receiver *works = receiver_new();
-    bench_init(&bench);
-    bench_webhook(&bench, STR("whk_a"), url_of(url, works, "/ok"));
-    open_real(&bench);
-    notify_start(bench.notify);
+    struct scene scene;
+    begin(&scene, "/ok");
+    struct bench *bench = &scene.bench;
     set_disk(false, true);
-    bench_alerts(&bench, MANY);
-    notify_wake(bench.notify);
-    CHECK(reaches(works, &works->requests, MANY));
+    ring(bench, MANY);
+    CHECK(reaches(scene.receiver, &scene.receiver->requests, MANY));
     wait_for_refusal();
-    CHECK_INT(bench_counts(&bench).delivered, 0);
+    CHECK_INT(bench_counts(bench).delivered, 0);
     set_disk(false, false);
-    CHECK(delivered(&bench, works, MANY));
-    CHECK_INT(receiver_count(works, &works->requests), MANY);
-    notify_stop(bench.notify);
-    bench_fini(&bench);
-    receiver_free(works);
+    CHECK(delivered(bench, scene.receiver, MANY));
+    CHECK_INT(receiver_count(scene.receiver, &scene.receiver->requests), MANY);
+    end(&scene);
 }
 
 int
