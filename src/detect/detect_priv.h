@@ -338,8 +338,7 @@ void tell_list(struct buffer *out, const struct str *items, size_t count); /* "U
 void tell_duration(struct buffer *out, int64_t duration_us);               /* "5 minutes" */
 void json_put_texts(struct buffer *out, const char *name, const struct str *items, size_t count);
 
-/* -- folds that several types share (first_seen.c, repeated.c)
- * ----------------------------------- */
+/* -- folds that several types share (first_seen.c, repeated.c) -------------------- */
 
 #define SEEN_MAX       64  /* values that one state knows */
 #define SEEN_VALUE_MAX 256 /* bytes of a value; a longer one is cut and ends in its hash */

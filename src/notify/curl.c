@@ -161,8 +161,7 @@ take_body(char *bytes, size_t size, size_t count, void *self)
     return call->cut ? 0 : len;
 }
 
-/* -- starting
- * ------------------------------------------------------------------------------------- */
+/* -- starting ------------------------------------- */
 
 static void
 link_call(struct call **list, struct call *call)
@@ -308,8 +307,7 @@ transport_start(void *self, const struct notify_request *request, struct err *er
     return true;
 }
 
-/* -- ending
- * ---------------------------------------------------------------------------------------- */
+/* -- ending ------------------------------------- */
 
 static void
 tell_error(struct call *call, CURLcode code)

@@ -362,7 +362,9 @@ follow_log(struct notify *notify)
 {
     struct journal *journal = notify->options.journal;
     struct book *book = &notify->book;
+    /* In this order: whoever was there before an alert is told of it. */
     log_at durable = log_durable(journal_log(journal));
+    follow_webhooks(notify);
     if (durable <= (log_at)book->cursor || notify->generation == 0 ||
         monotonic_us(notify) < notify->follow_retry_at)
         return false;

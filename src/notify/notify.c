@@ -133,7 +133,6 @@ void
 notify_round(struct notify *notify, int64_t wait_us)
 {
     commands_run(notify);
-    follow_webhooks(notify);
     asking_run(notify);
     book_write(notify);
     bool more = follow_log(notify);
@@ -184,7 +183,6 @@ notify_stop(struct notify *notify)
         notify->running = false;
     }
     /* Those who were told of it before it was stored are not told again after the next start. */
-    follow_webhooks(notify);
     follow_log(notify);
     int64_t end = monotonic_us(notify) + STOP_US;
     for (int i = 0; i < STOP_SLICES_MAX && notify->flying > 0 && monotonic_us(notify) < end; i++)

@@ -259,10 +259,10 @@ void keyring_free(struct keyring *keyring);
 bool keyring_sign(struct buffer *out, const struct keyring *keyring, const struct webhook *webhook,
                   struct str body, struct err *err) MUST_USE;
 
-/* -- following the log (follow.c)
- * --------------------------------------------------------------- */
+/* -- following the log (follow.c) ------------------------------------- */
 
-/* Takes the webhooks anew when they have changed. */
+/* Takes the webhooks and members anew when they have changed; to be called after what they are to
+ * be told of was found, or one that came in between would miss it. */
 void follow_webhooks(struct notify *notify);
 /* What there is to tell of: an alert, an event, a notice. */
 struct occasion {
@@ -274,12 +274,12 @@ void follow_deliver(struct notify *notify, struct lane *lane, const struct occas
                     int64_t now_us);
 /* A lane that holds too many gives up its oldest. */
 void follow_make_room(struct notify *notify, struct lane *lane);
-/* Makes jobs and rows for new alerts; says whether there is more to read at once. */
+/* Makes jobs and rows for new alerts, for the webhooks as they are then; says whether there is more
+ * to read at once. */
 bool follow_log(struct notify *notify);
 bool follow_load_pending(struct notify *notify, struct err *err) MUST_USE;
 
-/* -- what other threads ask for (commands.c)
- * ------------------------------------------------------ */
+/* -- what other threads ask for (commands.c) ------------------------------------- */
 
 struct command {
     struct test *test; /* NULL: what the store holds of these is to be taken up */
@@ -384,8 +384,7 @@ void letters_done(struct notify *notify, const struct flight *flight,
 bool letters_test(struct notify *notify, struct flight *flight, struct str workspace_id,
                   struct str to, struct err *err) MUST_USE;
 
-/* -- all of it
- * -------------------------------------------------------------------------------------- */
+/* -- all of it ------------------------------------- */
 
 struct notify {
     struct notify_options options;

@@ -298,8 +298,7 @@ send_done(void *self, const struct notify_result *result)
     flight->test = NULL;
 }
 
-/* -- starting
- * -------------------------------------------------------------------------------------- */
+/* -- starting ------------------------------------- */
 
 /* Why this will never be sent, or NULL. What was found while a webhook was in force is owed to
  * it once, even if it was switched off meanwhile; retries are not. */

@@ -335,7 +335,10 @@ take_all(struct notify *notify)
 void
 asking_run(struct notify *notify)
 {
-    for (struct notify_transaction *each = take_all(notify), *next; each != NULL; each = next) {
+    struct notify_transaction *each = take_all(notify), *next;
+    if (each != NULL)
+        follow_webhooks(notify); /* after they were taken: whoever was there before is asked */
+    for (; each != NULL; each = next) {
         next = each->next;
         begin(notify, each);
     }

@@ -114,6 +114,38 @@ test_a_webhook_that_comes_late_makes_no_second_mail(void)
     bench_fini(&bench);
 }
 
+static void
+let_ben_in_and_ring(struct bench *bench)
+{
+    add_member(bench, "mem_2", "ben@example.com", MEMBER_ADMIN);
+    add_alerts(bench, 1);
+}
+
+/* At each moment of a round that reads of an alert, until there are no more moments. */
+static void
+test_whoever_is_added_is_written_to_of_all_that_comes_after(void)
+{
+    bool happened = true;
+    for (int moment = 0; happened && CHECK(moment < 100); moment++) {
+        struct bench bench;
+        begin(&bench);
+        bench_settle(&bench);
+        add_alerts(&bench, 1);
+        bench.meanwhile = let_ben_in_and_ring;
+        bench.asks_before = moment;
+        notify_round(bench.notify, 0);
+        happened = bench.meanwhile == NULL;
+        bench.meanwhile = NULL;
+        bench_settle(&bench);
+        size_t heard =
+            bench_sent_to(&bench, "mailto:ben"); /* of the first too, if it came so early */
+        if (!CHECK(happened ? heard >= 1 : heard == 0))
+            printf("# moment %d\n", moment);
+        CHECK(happened || moment > 2);
+        bench_fini(&bench);
+    }
+}
+
 /* -- the schedule --------------------------------------------------------------------- */
 
 static void
@@ -248,6 +280,7 @@ main(void)
     RUN(test_nobody_is_written_to_for_silent_alerts_or_other_channels);
     RUN(test_without_a_mail_server_nothing_is_kept_for_later);
     RUN(test_what_waits_for_somebody_who_left_is_not_sent);
+    RUN(test_whoever_is_added_is_written_to_of_all_that_comes_after);
     RUN(test_a_webhook_that_comes_late_makes_no_second_mail);
     RUN(test_a_tempfail_is_tried_again_by_the_schedule_to_the_end);
     RUN(test_a_refused_message_is_dead_at_once_and_can_be_replayed);

@@ -262,8 +262,7 @@ test_beyond_the_most_that_may_wait_the_oldest_is_dead(void)
     bench_fini(&bench);
 }
 
-/* -- a store that says no
- * -------------------------------------------------------------------------- */
+/* -- a store that says no ------------------------------------- */
 
 static void
 disk_is_full(bool full)
@@ -307,8 +306,7 @@ test_a_full_disk_loses_no_delivery_and_does_not_spin(void)
     bench_fini(&bench);
 }
 
-/* -- stopping
- * ------------------------------------------------------------------------------------------ */
+/* -- stopping ------------------------------------- */
 
 static void
 test_a_stop_writes_what_it_knows_and_leaves_the_rest_to_the_schedule(void)
