@@ -148,7 +148,8 @@ write_outcome(struct sql *sql, const struct store_outcome *outcome, struct err *
     static const char find[] = "SELECT n FROM deliveries WHERE webhook_id = ?1 AND record_at = ?2"
                                " AND event_type = ?3";
     static const char update[] = "UPDATE deliveries SET status = ?2, attempts = ?3,"
-                                 " next_attempt_at = ?4, updated_at = ?5 WHERE n = ?1";
+                                 " next_attempt_at = ?4, updated_at = max(updated_at, ?5)"
+                                 " WHERE n = ?1";
     const struct store_delivery *delivery = &outcome->delivery;
     sqlite3_stmt *finding = sql_statement(sql, find, err);
     sqlite3_stmt *updating = finding == NULL ? NULL : sql_statement(sql, update, err);

@@ -182,7 +182,8 @@ bool store_deliveries_make(struct store *store, const struct store_delivery *row
                            int64_t cursor, struct err *err) MUST_USE;
 bool store_delivery_cursor(struct store *store, int64_t *cursor_out, struct err *err) MUST_USE;
 /* What an attempt came to: the new status and time of the next, and the attempt itself. A delivered
- * one marks its alert as notified. Of each delivery the newest STORE_ATTEMPTS_MAX are kept. */
+ * one marks its alert as notified. A row's updated_at never goes back: a transaction calls before
+ * the row is made, and clocks are set. Of each delivery the newest STORE_ATTEMPTS_MAX are kept. */
 #define STORE_ATTEMPTS_MAX 100
 struct store_outcome {
     /* webhook_id, event_type, record_at, status, attempts, next_attempt_at */

@@ -184,6 +184,26 @@ test_attempts_are_kept_with_what_they_came_to(void)
 }
 
 static void
+test_what_was_called_before_it_was_written_down_is_not_older_than_its_row(void)
+{
+    struct bench bench = bench_new();
+    make(&bench, 0, 1, STR("whk_a"));
+    struct texts texts;
+    struct store_delivery delivery = sample(&texts, 0, STR("whk_a")), back;
+    struct store_outcome early = outcome(delivery, DELIVERY_DELIVERED, 1);
+    early.attempt.at = delivery.created_at - 500;
+    CHECK(store_deliveries_update(bench.store, &early, 1, &bench.err));
+    struct store_attempt *attempts;
+    size_t count = 0;
+    CHECK(store_delivery(bench.store, STR("ws_1"), delivery.id, &bench.arena, &back, &attempts,
+                         &count, &bench.err));
+    CHECK_INT(back.updated_at, back.created_at);
+    if (CHECK_INT((intmax_t)count, 1))
+        CHECK_INT(attempts[0].at, delivery.created_at - 500);
+    bench_free(&bench);
+}
+
+static void
 test_only_the_newest_attempts_are_kept(void)
 {
     struct bench bench = bench_new();
@@ -256,15 +276,17 @@ test_pruning_takes_what_is_old_and_over_and_nothing_else(void)
     static struct texts texts[2500];
     static struct store_outcome outcomes[2500];
     make(&bench, 0, 2510, STR("whk_a"));
-    for (int i = 0; i < 2500; i++)
+    for (int i = 0; i < 2500; i++) {
         outcomes[i] = outcome(sample(&texts[i], i, STR("whk_a")),
                               i % 2 ? DELIVERY_DEAD : DELIVERY_DELIVERED, 1);
+        outcomes[i].attempt.at = 8001;
+    }
     CHECK(store_deliveries_update(bench.store, outcomes, 2500, &bench.err));
     struct store_delivery_counts counts;
-    CHECK(store_deliveries_prune(bench.store, 6051, &bench.err)); /* updated at 6051: not before */
+    CHECK(store_deliveries_prune(bench.store, 8051, &bench.err)); /* updated at 8051: not before */
     CHECK(store_delivery_counts(bench.store, &counts, &bench.err));
     CHECK_INT(counts.dead + counts.delivered, 2500);
-    CHECK(store_deliveries_prune(bench.store, 6052, &bench.err));
+    CHECK(store_deliveries_prune(bench.store, 8052, &bench.err));
     CHECK(store_delivery_counts(bench.store, &counts, &bench.err));
     CHECK_INT(counts.dead + counts.delivered, 0);
     CHECK_INT(counts.pending, 10);
@@ -279,6 +301,7 @@ main(void)
     RUN(test_pages_by_the_cursor_show_every_delivery_once);
     RUN(test_each_filter_finds_what_it_names);
     RUN(test_attempts_are_kept_with_what_they_came_to);
+    RUN(test_what_was_called_before_it_was_written_down_is_not_older_than_its_row);
     RUN(test_only_the_newest_attempts_are_kept);
     RUN(test_the_first_delivery_is_when_the_alert_was_notified);
     RUN(test_a_replayed_delivery_is_due_now_with_a_schedule_of_its_own);
