@@ -245,9 +245,11 @@ store_delivery(struct store *store, struct str workspace_id, struct str id, stru
 {
     struct store_delivery delivery;
     struct sql_list attempts = {.arena = arena, .size = sizeof **attempts_out};
-    sql_lock(&store->read);
-    bool ok = read_delivery(&store->read, workspace_id, id, &delivery, &attempts, err);
-    sql_unlock(&store->read);
+    struct sql *sql = &store->read;
+    sql_lock(sql);
+    bool ok = sql_begin_read(sql, err) &&
+              sql_end(sql, read_delivery(sql, workspace_id, id, &delivery, &attempts, err), err);
+    sql_unlock(sql);
     if (!ok)
         return false;
     *delivery_out = delivery;

@@ -110,6 +110,12 @@ sql_begin(struct sql *sql, struct err *err)
 }
 
 bool
+sql_begin_read(struct sql *sql, struct err *err)
+{
+    return sql_run(sql, "BEGIN", err);
+}
+
+bool
 sql_end(struct sql *sql, bool ok, struct err *err)
 {
     if (ok && sql_run(sql, "COMMIT", err))

@@ -49,6 +49,8 @@ void sql_lock(struct sql *sql);
 void sql_unlock(struct sql *sql);
 bool sql_run(struct sql *sql, const char *text, struct err *err) MUST_USE;
 bool sql_begin(struct sql *sql, struct err *err) MUST_USE;
+/* Several statements read what was there at one moment; sql_end ends it too. */
+bool sql_begin_read(struct sql *sql, struct err *err) MUST_USE;
 /* Commits when `ok`, else rolls back; so does a commit that fails. Returns whether it is
  * committed. */
 bool sql_end(struct sql *sql, bool ok, struct err *err) MUST_USE;

@@ -3,6 +3,9 @@
 
 #include "tap.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 /* Delivery i of alert i for webhook "whk_a" or "whk_b". */
 struct texts {
     char id[24], alert[24];
@@ -203,6 +206,49 @@ test_what_was_called_before_it_was_written_down_is_not_older_than_its_row(void)
     bench_free(&bench);
 }
 
+struct writing {
+    struct store *store;
+    struct store_delivery delivery;
+    atomic_bool over;
+};
+
+static void *
+write_attempts(void *self)
+{
+    struct writing *writing = self;
+    for (int64_t number = 1; number <= STORE_ATTEMPTS_MAX; number++) {
+        struct err err = {0};
+        struct store_outcome one = outcome(writing->delivery, DELIVERY_PENDING, number);
+        must(store_deliveries_update(writing->store, &one, 1, &err));
+    }
+    atomic_store(&writing->over, true);
+    return NULL;
+}
+
+static void
+test_a_row_and_its_attempts_are_of_one_moment(void)
+{
+    struct bench bench = bench_new();
+    make(&bench, 0, 1, STR("whk_a"));
+    struct texts texts;
+    struct writing writing = {.store = bench.store, .delivery = sample(&texts, 0, STR("whk_a"))};
+    pthread_t thread;
+    int torn = 0;
+    must(pthread_create(&thread, NULL, write_attempts, &writing) == 0);
+    while (!atomic_load(&writing.over)) {
+        struct store_delivery back;
+        struct store_attempt *attempts;
+        size_t count = 0;
+        arena_reset(&bench.arena);
+        must(store_delivery(bench.store, STR("ws_1"), writing.delivery.id, &bench.arena, &back,
+                            &attempts, &count, &bench.err));
+        torn += back.attempts != (int64_t)count;
+    }
+    must(pthread_join(thread, NULL) == 0);
+    CHECK_INT(torn, 0);
+    bench_free(&bench);
+}
+
 static void
 test_only_the_newest_attempts_are_kept(void)
 {
@@ -302,6 +348,7 @@ main(void)
     RUN(test_each_filter_finds_what_it_names);
     RUN(test_attempts_are_kept_with_what_they_came_to);
     RUN(test_what_was_called_before_it_was_written_down_is_not_older_than_its_row);
+    RUN(test_a_row_and_its_attempts_are_of_one_moment);
     RUN(test_only_the_newest_attempts_are_kept);
     RUN(test_the_first_delivery_is_when_the_alert_was_notified);
     RUN(test_a_replayed_delivery_is_due_now_with_a_schedule_of_its_own);
