@@ -23,7 +23,7 @@ async function startBusy(t) {
   const server = await startServer(t, { starter: true });
   const value = Array.from({ length: 1000 }, (_, i) => `${i}`.padEnd(20));
   const where = [{ field: "actor_id", op: "in", value }];
-  for (let i = 0; i < 50; i++) await make(server, { ...other, conditions: { ...other.conditions, where } });
+  for (let i = 0; i < 15; i++) await make(server, { ...other, conditions: { ...other.conditions, where } });
   return server;
 }
 
