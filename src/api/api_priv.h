@@ -324,9 +324,8 @@ bool starter_add_workspace(struct store *store, struct engine *engine, struct ra
  * until what they find goes there. A thread of the pool. */
 bool starter_give_channels(struct call *call, struct err *err) MUST_USE;
 
-/* Makes a key's text, its hash and the rest of a row; the key must be stored by the caller. */
-void key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key);
-/* An admin's key without bounds; refers to its arguments. `given` absent: its text is made. */
+/* An admin's key without bounds, to be stored by the caller; refers to its arguments. `given`
+ * absent: its text is made. */
 struct store_key key_make_admin(struct random random, int64_t now_us, struct str given,
                                 struct str workspace_id, char id_out[static ID_SIZE],
                                 char text_out[static API_TOKEN_SIZE]);

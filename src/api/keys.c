@@ -20,8 +20,9 @@ static const struct {
 } roles[] = {
     {ROLE_INGEST, "ingest"}, {ROLE_READ, "read"}, {ROLE_TRIAGE, "triage"}, {ROLE_ADMIN, "admin"}};
 
-void
-key_make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key)
+/* Its text, its hash and the prefix that is shown. */
+static void
+make(struct random random, char text_out[static API_TOKEN_SIZE], struct store_key *key)
 {
     unsigned char bytes[KEY_RANDOM];
     random.fill(random.self, bytes, sizeof bytes);
@@ -44,7 +45,7 @@ key_make_admin(struct random random, int64_t now_us, struct str given, struct st
     id_new(random, "key_", id_out);
     key.id = (struct str){id_out, ID_SIZE};
     if (given.ptr == NULL) {
-        key_make(random, text_out, &key);
+        make(random, text_out, &key);
     } else {
         memcpy(text_out, given.ptr, given.len);
         text_out[given.len] = '\0';
@@ -237,7 +238,7 @@ keys_post(struct call *call)
         return;
     id_new(call->api->options.random, "key_", id);
     key.id = (struct str){id, sizeof id};
-    key_make(call->api->options.random, text, &key);
+    make(call->api->options.random, text, &key);
     if (!store_key_add(call->api->options.store, &key, &err))
         call_fail_err(call, &err);
     else if (publish(call))

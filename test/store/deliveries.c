@@ -59,6 +59,17 @@ list(struct bench *bench, struct store_delivery_filter filter, struct store_deli
     return count;
 }
 
+/* The row, its attempts, and how many of these there are. */
+static size_t
+read_back(struct bench *bench, struct str id, struct store_delivery *row_out,
+          struct store_attempt **attempts_out)
+{
+    size_t count = 0;
+    CHECK(store_delivery(bench->store, STR("ws_1"), id, &bench->arena, row_out, attempts_out,
+                         &count, &bench->err));
+    return count;
+}
+
 static void
 count_row(void *self, const struct store_delivery *delivery)
 {
@@ -167,9 +178,7 @@ test_attempts_are_kept_with_what_they_came_to(void)
     outcomes[1].attempt.answer = STR("thanks");
     CHECK(store_deliveries_update(bench.store, outcomes, 2, &bench.err));
     struct store_attempt *attempts;
-    size_t count = 0;
-    CHECK(store_delivery(bench.store, STR("ws_1"), delivery.id, &bench.arena, &back, &attempts,
-                         &count, &bench.err));
+    size_t count = read_back(&bench, delivery.id, &back, &attempts);
     CHECK_INT(back.status, DELIVERY_DELIVERED);
     CHECK_INT(back.attempts, 2);
     CHECK_INT(back.updated_at, 6052);
@@ -197,9 +206,7 @@ test_what_was_called_before_it_was_written_down_is_not_older_than_its_row(void)
     early.attempt.at = delivery.created_at - 500;
     CHECK(store_deliveries_update(bench.store, &early, 1, &bench.err));
     struct store_attempt *attempts;
-    size_t count = 0;
-    CHECK(store_delivery(bench.store, STR("ws_1"), delivery.id, &bench.arena, &back, &attempts,
-                         &count, &bench.err));
+    size_t count = read_back(&bench, delivery.id, &back, &attempts);
     CHECK_INT(back.updated_at, back.created_at);
     if (CHECK_INT((intmax_t)count, 1))
         CHECK_INT(attempts[0].at, delivery.created_at - 500);
@@ -238,10 +245,8 @@ test_a_row_and_its_attempts_are_of_one_moment(void)
     while (!atomic_load(&writing.over)) {
         struct store_delivery back;
         struct store_attempt *attempts;
-        size_t count = 0;
         arena_reset(&bench.arena);
-        must(store_delivery(bench.store, STR("ws_1"), writing.delivery.id, &bench.arena, &back,
-                            &attempts, &count, &bench.err));
+        size_t count = read_back(&bench, writing.delivery.id, &back, &attempts);
         torn += back.attempts != (int64_t)count;
     }
     must(pthread_join(thread, NULL) == 0);
@@ -261,9 +266,7 @@ test_only_the_newest_attempts_are_kept(void)
         CHECK(store_deliveries_update(bench.store, &one, 1, &bench.err));
     }
     struct store_attempt *attempts;
-    size_t count = 0;
-    CHECK(store_delivery(bench.store, STR("ws_1"), delivery.id, &bench.arena, &back, &attempts,
-                         &count, &bench.err));
+    size_t count = read_back(&bench, delivery.id, &back, &attempts);
     if (CHECK_INT((intmax_t)count, STORE_ATTEMPTS_MAX))
         CHECK_INT(attempts[0].number, 6);
     bench_free(&bench);
